@@ -1,0 +1,1 @@
+"""Width, colour, bars and heat on a terminal."""

@@ -1,0 +1,1 @@
+"""What monitoring *says*: snapshots as columns and the arithmetic on them. stdlib only, shared with damoctl."""

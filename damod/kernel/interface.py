@@ -1,0 +1,141 @@
+"""The kernel seam: what the daemon needs of a Linux with DAMON, and what the simulated kernel offers just the same.
+
+Everything here may block and is called from a worker thread. Paths are relative, `/`-separated, without a leading
+slash. All refusals are OSError with the kernel's errno; the callers turn them into sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+
+class Tree(Protocol):
+    """A directory tree of small text files (sysfs), or a part of one."""
+
+    def read(self, path: str) -> str:
+        """The text of a file without its final newline. Raises OSError (ENOENT, EBUSY, ...)."""
+        ...
+
+    def write(self, path: str, value: str) -> None:
+        """Write a file in one write(2). Raises OSError with what the kernel answered."""
+        ...
+
+    def names(self, path: str = "") -> list[str]:
+        """Names in a directory, unsorted. Raises OSError."""
+        ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def at(self, path: str) -> Tree:
+        """The part of the tree below a directory; holds a directory handle where that is cheaper."""
+        ...
+
+    def read_rows(self, path: str, names: Sequence[str]) -> list[list[str]]:
+        """For numbered subdirectories 0, 1, ... of `path`, in order: the texts of the files `names` in each.
+
+        The bulk path for `tried_regions`; a directory that vanishes meanwhile ends the rows.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the directory handle, if there is one."""
+        ...
+
+
+class RawRing(Protocol):
+    """An own tracefs instance with some events switched on. One reader."""
+
+    cpus: Sequence[int]
+    page_size: int
+
+    def read(self, cpu: int) -> bytes:
+        """The next whole page of a CPU's ring (header included, as trace_pipe_raw gives it); b"" when none is there.
+
+        Never blocks.
+        """
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until some CPU has data or the time is over; whether there is data."""
+        ...
+
+    def overrun(self) -> int:
+        """Events overwritten before they were read, since the ring was opened, over all CPUs."""
+        ...
+
+    def close(self) -> None:
+        """Switch the events off and remove the instance."""
+        ...
+
+
+class Trace(Protocol):
+    """The tracefs of the kernel."""
+
+    def events(self) -> Mapping[str, str]:
+        """Name of each DAMON event -> text of its `format` file; empty without tracefs."""
+        ...
+
+    def header_page(self) -> str:
+        """Text of events/header_page, the layout of a ring page."""
+        ...
+
+    def open(self, events: Iterable[str], *, buffer_kb: int = 1024) -> RawRing:
+        """A ring in which exactly these events arrive. Raises OSError (EACCES, ENOENT without tracefs)."""
+        ...
+
+    def now_ns(self) -> int:
+        """The ring's clock."""
+        ...
+
+
+class Proc(Protocol):
+    """What /proc and /sys/devices say about processes, memory and NUMA nodes."""
+
+    def alive(self, pid: int) -> bool: ...
+
+    def start_time(self, pid: int) -> int | None:
+        """Clock ticks after boot at which the process started, its identity against pid reuse; None if gone."""
+        ...
+
+    def cpu_ns(self, pid: int) -> int | None:
+        """CPU time used by a process or kernel thread; None if gone."""
+        ...
+
+    def system_ram(self) -> list[tuple[int, int]]:
+        """[start, end) of each "System RAM" range in physical memory, ascending."""
+        ...
+
+    def numa_node_ram(self, nid: int) -> list[tuple[int, int]]:
+        """[start, end) of the memory of one NUMA node; LookupError if there is no such node."""
+        ...
+
+    def meminfo(self) -> dict[str, int]:
+        """/proc/meminfo in bytes."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as this kernel lives it; the simulated one may run faster."""
+
+    def monotonic_ns(self) -> int: ...
+
+    def time_ns(self) -> int: ...
+
+    def sleep(self, seconds: float) -> None:
+        """Block the calling thread for that much of this kernel's time."""
+        ...
+
+
+class Kernel(Protocol):
+    """One machine's DAMON. `damon` is rooted at .../mm/damon/admin, `modules` at /sys/module."""
+
+    name: str
+    release: str
+    damon: Tree
+    modules: Tree
+    trace: Trace
+    proc: Proc
+    clock: Clock
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What a monitoring set-up *is*: frozen models of kdamonds, contexts, targets and schemes. Values only, no I/O."""

@@ -1,0 +1,228 @@
+"""Kdamonds, their contexts and targets: who watches which memory how closely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+
+from damod.errors import SpecInvalid
+from damod.spec.base import BasisPoints, Bytes, Count, Flag, Micros, Millis, Spec
+from damod.spec.filter import AddressRange
+from damod.spec.scheme import Scheme
+
+Ops = Literal["vaddr", "fvaddr", "paddr"]
+
+
+class IntervalsGoal(Spec):
+    """Let the kernel tune the intervals until `access_bp` of the possible accesses are seen in `aggrs` aggregations."""
+
+    access_bp: BasisPoints = 0
+    aggrs: Count = 0
+    min_sample_us: Micros = 0
+    max_sample_us: Micros = 0
+
+    @property
+    def active(self) -> bool:
+        return self.aggrs > 0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_sample_us > self.max_sample_us:
+            raise ValueError(f"min_sample_us ({self.min_sample_us:,}) is above max_sample_us ({self.max_sample_us:,})")
+        return self
+
+
+class Intervals(Spec):
+    """Check accesses each `sample_us`, make a snapshot each `aggr_us`, look for new memory each `ops_update_us`."""
+
+    sample_us: Micros = 5_000
+    aggr_us: Micros = 100_000
+    ops_update_us: Micros = 1_000_000
+    intervals_goal: IntervalsGoal = IntervalsGoal()
+
+    @property
+    def max_samples(self) -> int:
+        """The most accesses that can be counted in one aggregation."""
+        return max(self.aggr_us // max(self.sample_us, 1), 1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.sample_us == 0:
+            raise ValueError("sample_us is 0; the smallest is 1 us")
+        if self.aggr_us < self.sample_us:
+            raise ValueError(f"aggr_us ({self.aggr_us:,}) is below sample_us ({self.sample_us:,})")
+        return self
+
+
+class NrRegions(Spec):
+    """Bounds of the number of regions, which bound the cost of monitoring."""
+
+    min: Count = 10
+    max: Count = 1_000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min < 3:
+            raise ValueError(f"min ({self.min}) is below 3, the least that DAMON takes")
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min:,}) is above max ({self.max:,})")
+        return self
+
+
+class Target(Spec):
+    """A process (vaddr, fvaddr) or, for paddr, ranges of physical addresses."""
+
+    pid: int | None = Field(default=None, ge=0)
+    obsolete: Flag = False
+    regions: tuple[AddressRange, ...] = ()
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        for left, right in pairwise(self.regions):
+            if right.start < left.end:
+                raise ValueError(
+                    f"regions overlap or are out of order: [{left.start:,}, {left.end:,}) before [{right.start:,}, {right.end:,})"
+                )
+        return self
+
+
+class ProbePrep(Spec):
+    """What to do to a page before the probe looks at it. In no released kernel yet."""
+
+    prep_action: Literal["set_pgidle"]
+
+
+class ProbeFilter(Spec):
+    """One condition of a data-attribute probe."""
+
+    filter_type: Literal["anon", "memcg", "pgidle_set", "pgidle_unset", "hugepage_size"]
+    matching: Flag = True
+    allow: Flag = False
+    path: str | None = None
+    range_min: Bytes | None = None
+    range_max: Bytes | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.filter_type == "memcg" and not self.path:
+            raise ValueError("probe filter memcg needs a path")
+        if self.filter_type == "hugepage_size" and (self.range_min is None or self.range_max is None):
+            raise ValueError("probe filter hugepage_size needs range_min and range_max")
+        return self
+
+
+class Probe(Spec):
+    """A data attribute that DAMON counts beside accesses."""
+
+    preps: tuple[ProbePrep, ...] = ()
+    filters: tuple[ProbeFilter, ...] = ()
+    weight: Count = 0
+
+
+class Primitives(Spec):
+    """How accesses are seen: by the page table's accessed bit, or (experimental kernels) by page faults."""
+
+    page_table: Flag = True
+    page_fault: Flag = False
+
+
+class SampleFilter(Spec):
+    """Which accesses count (experimental kernels only)."""
+
+    filter_type: Literal["cpumask", "threads", "write"]
+    matching: Flag = True
+    allow: Flag = False
+    cpumask: str | None = None
+    tid_arr: str | None = None
+
+
+class SampleControl(Spec):
+    """Access sampling control (experimental kernels only)."""
+
+    primitives_enabled: Primitives = Primitives()
+    sample_filters: tuple[SampleFilter, ...] = ()
+
+
+class Context(Spec):
+    """One address space (or physical memory) with how it is monitored and what is done to it."""
+
+    ops: Ops = "paddr"
+    addr_unit: Bytes = 1
+    targets: tuple[Target, ...] = (Target(),)
+    intervals: Intervals = Intervals()
+    nr_regions: NrRegions = NrRegions()
+    probes: tuple[Probe, ...] = ()
+    sample_control: SampleControl = SampleControl()
+    pause: Flag = False
+    schemes: tuple[Scheme, ...] = ()
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Self:
+        if self.addr_unit == 0:
+            raise ValueError("addr_unit is 0; the smallest is 1 byte")
+        if self.ops != "paddr":
+            if self.addr_unit != 1:
+                raise ValueError(f"addr_unit ({self.addr_unit:,}) other than 1 is for paddr only")
+            missing = [index for index, target in enumerate(self.targets) if not target.pid]
+            if missing:
+                raise ValueError(f"{self.ops} needs a pid in target {', '.join(map(str, missing))}")
+        if self.ops == "fvaddr" and any(not target.regions for target in self.targets):
+            raise ValueError("fvaddr needs regions in each target")
+        return self
+
+
+def _old_refresh(value: Any) -> Any:
+    return 0 if value is None else value
+
+
+class Kdamond(Spec):
+    """One kernel thread. `state` and `pid` are set when it was read from a kernel and ignored as input."""
+
+    state: str | None = None
+    pid: int | None = None
+    refresh_ms: Annotated[Millis, BeforeValidator(_old_refresh)] = 0
+    contexts: tuple[Context, ...] = (Context(),)
+
+    @model_validator(mode="after")
+    def _one_context(self) -> Self:
+        if len(self.contexts) != 1:
+            raise ValueError(f"{len(self.contexts)} contexts; every kernel so far takes exactly one per kdamond")
+        return self
+
+
+_KDAMONDS = TypeAdapter(tuple[Kdamond, ...])
+
+
+def problem_path(loc: Sequence[str | int]) -> str:
+    """``kdamonds[0].contexts[0].intervals`` from pydantic's location; union members are left out."""
+    parts = [part for part in loc if isinstance(part, int) or part.isidentifier()]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "kdamonds" + text
+
+
+def parse_kdamonds(data: object) -> tuple[Kdamond, ...]:
+    """Kdamonds from JSON-like data: ``{"kdamonds": [...]}`` or the bare list that damo also writes.
+
+    Raises SpecInvalid with all problems at once, each with its path.
+    """
+    if isinstance(data, dict):
+        unknown = sorted(set(data) - {"kdamonds"})
+        if "kdamonds" not in data or unknown:
+            raise SpecInvalid(
+                "a kdamonds spec is {\"kdamonds\": [...]} or a list"
+                + (f", not something with {', '.join(map(repr, unknown))}" if unknown else ""),
+                hint="`damoctl args damon` prints one to start from",
+            )
+        data = data["kdamonds"]
+    try:
+        return _KDAMONDS.validate_python(data)
+    except ValidationError as exc:
+        problems = [
+            {"path": problem_path(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
+            for error in exc.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        lines = "; ".join(f"{problem['path']}: {problem['message']}" for problem in problems)
+        raise SpecInvalid(f"the kdamonds spec is wrong: {lines}", problems=problems) from exc
