@@ -94,7 +94,10 @@ class Rate:
         if isinstance(text, Rate):
             return text
         if isinstance(text, str) and text.strip().endswith(("samples", "sample")):
-            return cls(Fraction(units.parse_count(text.strip().rsplit("s", 2 if text.strip().endswith("s") else 1)[0])), "samples")
+            return cls(
+                Fraction(units.parse_count(text.strip().rsplit("s", 2 if text.strip().endswith("s") else 1)[0])),
+                "samples",
+            )
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an access rate (like 5% or '3 samples')")
         return cls(units.parse_share(text, "percent"), "percent")

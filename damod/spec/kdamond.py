@@ -212,7 +212,7 @@ def parse_kdamonds(data: object) -> tuple[Kdamond, ...]:
         unknown = sorted(set(data) - {"kdamonds"})
         if "kdamonds" not in data or unknown:
             raise SpecInvalid(
-                "a kdamonds spec is {\"kdamonds\": [...]} or a list"
+                'a kdamonds spec is {"kdamonds": [...]} or a list'
                 + (f", not something with {', '.join(map(repr, unknown))}" if unknown else ""),
                 hint="`damoctl args damon` prints one to start from",
             )

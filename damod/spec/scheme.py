@@ -6,7 +6,19 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from damod.spec.base import AccessRate, Age, BasisPoints, Bytes, Count, Flag, Micros, Millis, Permil, Rate, RegionAge, Spec
+from damod.spec.base import (
+    AccessRate,
+    Age,
+    Bytes,
+    Count,
+    Flag,
+    Micros,
+    Millis,
+    Permil,
+    Rate,
+    RegionAge,
+    Spec,
+)
 from damod.spec.filter import Filter
 from damod.units import U64_MAX
 
