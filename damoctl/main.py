@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from damod.errors import DamodError, Internal, UsageError
@@ -122,11 +121,11 @@ def run(argv: Sequence[str]) -> int:
     name = "version" if words.command == "--version" else words.command
     command = COMMANDS.get(name)
     if command is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, COMMANDS, n=1)
-        raise UsageError(
-            f"unknown command {name!r}",
-            hint=f"did you mean {near[0]!r}?" if near else "damoctl --help lists the commands",
-        )
+        hint = f"did you mean {near[0]!r}?" if near else "damoctl --help lists the commands"
+        raise UsageError(f"unknown command {name!r}", hint=hint)
     rest = _split_common(words)
     from importlib import import_module
 

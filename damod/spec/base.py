@@ -90,14 +90,14 @@ class Rate:
 
     @classmethod
     def parse(cls, text: object) -> Rate:
-        """From ``5 %``, ``3 samples``, ``50 hz``-free forms of damo, or a bare number of percent."""
+        """From ``5 %``, ``3 samples`` or a bare number of percent."""
         if isinstance(text, Rate):
             return text
-        if isinstance(text, str) and text.strip().endswith(("samples", "sample")):
-            return cls(
-                Fraction(units.parse_count(text.strip().rsplit("s", 2 if text.strip().endswith("s") else 1)[0])),
-                "samples",
-            )
+        if isinstance(text, str) and "sample" in text:
+            count, _, rest = text.partition("sample")
+            if rest.strip() not in ("", "s"):
+                raise ValueError(f"{text!r} is not a number of samples (like '3 samples')")
+            return cls(Fraction(units.parse_count(count)), "samples")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an access rate (like 5% or '3 samples')")
         return cls(units.parse_share(text, "percent"), "percent")

@@ -100,10 +100,8 @@ HEAVY = {"asyncio", "pydantic", "pydantic_core", "numpy", "yaml", "structlog", "
 
 def loaded(code: str) -> set[str]:
     """Top-level modules in sys.modules after running `code` in a fresh interpreter."""
-    out = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('\\n'.join(sys.modules))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('\\n'.join(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {line.split(".")[0] for line in out.stdout.splitlines()}
 
 
