@@ -6,9 +6,8 @@ import sys
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from damod.rpc.client import Client
-
     from damoctl.term.term import Term
+    from damod.rpc.client import Client
 
 
 class Context:

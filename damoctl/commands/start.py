@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from damod.errors import DamodError
 from damoctl.flags.option import Option, Word
+from damod.errors import DamodError
 
 if TYPE_CHECKING:
     from damoctl.context import Context
