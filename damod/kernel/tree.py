@@ -36,8 +36,7 @@ class SysfsTree:
     def write(self, path: str, value: str) -> None:
         fd = self._open(path, os.O_WRONLY | os.O_TRUNC)
         try:
-            # write(2) of nothing does not reach the kernel's attribute at all; a newline is its empty value.
-            os.write(fd, value.encode() or b"\n")
+            os.write(fd, value.encode())
         except OSError as exc:
             raise self._named(exc, path) from exc
         finally:
@@ -69,13 +68,18 @@ class SysfsTree:
         below = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
         rows: list[list[str]] = []
         try:
-            while (row := self._row(below, path, str(len(rows)), names)) is not None:
+            found = os.listdir(below)  # noqa: PTH208 - a Path cannot be a handle
+            for number in sorted((name for name in found if name.isdecimal()), key=int):
+                row = self._row(below, path, number, names)
+                if row is None:
+                    break
                 rows.append(row)
         finally:
             os.close(below)
         return rows
 
     def _row(self, below: int, path: str, number: str, names: Sequence[str]) -> list[str] | None:
+        """The files of one row, None if its directory has vanished."""
         row = []
         for name in names:
             try:
@@ -88,7 +92,7 @@ class SysfsTree:
                 if not _is_there(number, below):
                     return None
                 raise self._named(exc, f"{path}/{number}/{name}") from exc
-        return row if names or _is_there(number, below) else None
+        return row
 
     def close(self) -> None:
         if self._fd >= 0:
