@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from damod.errors import DamodError, SpecInvalid, UsageError
 from damoctl.flags import phrase
 from damoctl.flags.deduce import Command, Deduced, deduce, read_document
 from damoctl.flags.group import Grouped, Item, group, show
 from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
+from damod.errors import DamodError, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
@@ -327,7 +327,9 @@ def _globals(made: list[dict[str, Any]], uses: Sequence[Use], builder: _Builder)
         for c, ctx in enumerate(kdamond["contexts"])
     ]
     targets = [
-        (f"{at}.targets[{index}]", target) for at, ctx in contexts for index, target in enumerate(ctx.get("targets", []))
+        (f"{at}.targets[{index}]", target)
+        for at, ctx in contexts
+        for index, target in enumerate(ctx.get("targets", []))
     ]
     for use in uses:
         if use.option.name == "--monitoring_intervals_autotune":

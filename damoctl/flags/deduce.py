@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from damod.errors import NotFound, UsageError
 from damoctl.flags.option import near
 from damoctl.flags.table import OPS
+from damod.errors import NotFound, UsageError
 
 KEYWORDS = ("paddr", "vaddr", "fvaddr", "ongoing")
 

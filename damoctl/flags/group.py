@@ -239,7 +239,9 @@ def _by_number(
                 continue
             index = next(index for index, item in enumerate(items) if len(item.named(name)) > 1)
             again = ", ".join(map(str, items[index].named(name)))
-            problems.append(f"{name} is given {len(items[index].named(name))} times for {SHOWN[level]} {index}: {again}")
+            problems.append(
+                f"{name} is given {len(items[index].named(name))} times for {SHOWN[level]} {index}: {again}"
+            )
     return problems
 
 

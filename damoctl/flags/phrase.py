@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from damod import units
 from damoctl.flags.option import Word, near, read_word
 from damoctl.flags.table import ACTIONS, FILTER_TYPES, GOAL_METRICS, MIGRATIONS, PROBE_FILTER_TYPES
+from damod import units
 
 VERDICTS = {"allow": True, "pass": True, "reject": False, "deny": False, "block": False}
 _NOT = ("none", "non")
@@ -83,7 +83,9 @@ def _old_filter(words: Sequence[str], types: dict[str, tuple[Word, ...]]) -> dic
         item["allow"] = VERDICTS[words[at]]
         at += 1
     if at < len(words):
-        raise ValueError(f"{words[at]!r} is too much: the old form (<type> <matching|nomatching>) is one filter per option")
+        raise ValueError(
+            f"{words[at]!r} is too much: the old form (<type> <matching|nomatching>) is one filter per option"
+        )
     return item
 
 

@@ -54,13 +54,13 @@ GOAL_METRICS: dict[str, tuple[str, tuple[Word, ...]]] = {
 
 
 def _marker(name: str, level: str, what: str, category: str) -> Option:
-    return Option(
-        (name,), level, f"Start of {what}: the options after it are its own.", repeat=True, category=category
-    )
+    return Option((name,), level, f"Start of {what}: the options after it are its own.", repeat=True, category=category)
 
 
 def _count(name: str, child: str, parent: str, category: str = "monitoring") -> Option:
-    about = f"Number of {child} of each {parent}, in order. Not needed where the order of the options or markers say it."
+    about = (
+        f"Number of {child} of each {parent}, in order. Not needed where the order of the options or markers say it."
+    )
     return Option((name,), "count", about, (Word("number", "count"),), more=True, hidden=True, category=category)
 
 
@@ -111,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
         "probe",
         "What to do to a page before the probe looks at it.",
         Word("prep action", choices=("set_pgidle",)),
-        feature="context.probes.preps",
+        feature="probe_preps",
         since="none",
     ),
     _count("--nr_probe_preps", "--probe_prep", "probe"),
@@ -122,7 +122,7 @@ OPTIONS: tuple[Option, ...] = (
         "hugepage_size <min> <max>.",
         Word("filter"),
         more=True,
-        feature="context.probes",
+        feature="probes",
         since="7.2",
     ),
     _count("--nr_probe_filters", "--probe_filter", "probe"),
@@ -132,7 +132,7 @@ OPTIONS: tuple[Option, ...] = (
         "Weight of the probe; several words are those of the first, second, ... probe.",
         Word("number", "count"),
         more=True,
-        feature="context.probes.weight",
+        feature="probe_weight",
         since="7.3",
         default="0",
     ),
@@ -143,7 +143,7 @@ OPTIONS: tuple[Option, ...] = (
         "Contexts, counted from 0 over the whole command line, that are set up paused.",
         Word("context index", "index"),
         more=True,
-        feature="context.pause",
+        feature="pause",
         since="7.1",
     ),
     _one(
@@ -152,7 +152,7 @@ OPTIONS: tuple[Option, ...] = (
         "Experimental: see accesses by page faults. Not in any released kernel.",
         Word("Y|N", "bool"),
         hidden=True,
-        feature="context.sample_control",
+        feature="sample_control",
         since="none",
     ),
     _one(
@@ -161,7 +161,7 @@ OPTIONS: tuple[Option, ...] = (
         "Experimental: count writes only. Not in any released kernel.",
         Word("Y|N", "bool"),
         hidden=True,
-        feature="context.sample_control",
+        feature="sample_control",
         since="none",
     ),
     _one(
@@ -170,7 +170,7 @@ OPTIONS: tuple[Option, ...] = (
         "Experimental: count accesses by these CPUs only, like 0-3,5. Not in any released kernel.",
         Word("cpulist"),
         hidden=True,
-        feature="context.sample_control",
+        feature="sample_control",
         since="none",
     ),
     _one(
@@ -179,7 +179,7 @@ OPTIONS: tuple[Option, ...] = (
         "Experimental: count accesses by these threads only. Not in any released kernel.",
         Word("thread ids"),
         hidden=True,
-        feature="context.sample_control",
+        feature="sample_control",
         since="none",
     ),
     _one(
@@ -187,7 +187,7 @@ OPTIONS: tuple[Option, ...] = (
         "kdamond",
         "Let the kernel itself refresh statistics and tuned values each so often.",
         Word("time", "ms", "refresh_ms"),
-        feature="kdamond.refresh_ms",
+        feature="refresh_ms",
         since="6.17",
         default="0, never",
     ),
@@ -196,7 +196,7 @@ OPTIONS: tuple[Option, ...] = (
         "ctx",
         "Bytes of one address unit (paddr only).",
         Word("bytes", "bytes", "addr_unit"),
-        feature="context.addr_unit",
+        feature="addr_unit",
         since="6.18",
         default="1",
     ),
@@ -226,7 +226,7 @@ OPTIONS: tuple[Option, ...] = (
         "global",
         "Short for --monitoring_intervals_goal 4% 3 5ms 10s in every context.",
         category="monitoring",
-        feature="context.intervals_goal",
+        feature="intervals_goal",
         since="6.15",
     ),
     _one(
@@ -247,7 +247,7 @@ OPTIONS: tuple[Option, ...] = (
         Word("aggrs", "count", "intervals.intervals_goal.aggrs"),
         Word("min_sample_us", "us", "intervals.intervals_goal.min_sample_us"),
         Word("max_sample_us", "us", "intervals.intervals_goal.max_sample_us"),
-        feature="context.intervals_goal",
+        feature="intervals_goal",
         since="6.15",
         default="off",
     ),
@@ -266,7 +266,7 @@ OPTIONS: tuple[Option, ...] = (
         Word("primitive", choices=("page_table", "page_fault")),
         more=True,
         hidden=True,
-        feature="context.sample_control",
+        feature="sample_control",
         since="none",
         default="page_table",
     ),
@@ -277,7 +277,7 @@ OPTIONS: tuple[Option, ...] = (
         "Targets, counted from 0 over the whole command line, that the next commit removes.",
         Word("target index", "index"),
         more=True,
-        feature="target.obsolete",
+        feature="obsolete_target",
         since="6.19",
     ),
     _count("--nr_ctxs", "contexts", "kdamond"),
@@ -321,7 +321,7 @@ OPTIONS: tuple[Option, ...] = (
         "scheme",
         "Apply the scheme each so often.",
         Word("time", "us", "apply_interval_us"),
-        feature="scheme.apply_interval_us",
+        feature="apply_interval",
         since="6.7",
         default="0, the aggregation interval",
     ),
@@ -374,7 +374,7 @@ OPTIONS: tuple[Option, ...] = (
         "Share of memory on which the action failed that still counts for the limit.",
         Word("numerator", "count", "quotas.fail_charge_num"),
         Word("denominator", "count", "quotas.fail_charge_denom"),
-        feature="quota.fail_charge",
+        feature="fail_charge",
         since="7.1",
         default="0 0, all of it",
     ),
@@ -389,15 +389,15 @@ OPTIONS: tuple[Option, ...] = (
         Word("metric"),
         Word("target value"),
         more=True,
-        feature="quota.goals",
-        since="6.8",
+        feature="quota_goal.user_input",
+        since="6.9",
     ),
     _one(
         "--damos_quota_goal_tuner",
         "scheme",
         "How the limit follows the goals.",
         Word("name", path="quotas.goal_tuner", choices=("consist", "temporal")),
-        feature="quota.goal_tuner",
+        feature="goal_tuner",
         since="7.1",
         default="consist",
     ),
@@ -410,7 +410,7 @@ OPTIONS: tuple[Option, ...] = (
         "addr <start> <end>, target <index>, hugepage_size <min> <max>, probe_hits_wsum <min> <max>.",
         Word("filter"),
         more=True,
-        feature="scheme.filters",
+        feature="filter.anon",
         since="6.3",
     ),
     _count("--damos_nr_filters", "--damos_filter", "scheme", "damos"),
@@ -430,7 +430,7 @@ OPTIONS: tuple[Option, ...] = (
         "scheme",
         "Stop the scheme after so many snapshots.",
         Word("number", "count", "max_nr_snapshots"),
-        feature="scheme.max_nr_snapshots",
+        feature="max_nr_snapshots",
         since="7.0",
         default="0, never",
     ),
@@ -452,8 +452,12 @@ OPTIONS: tuple[Option, ...] = (
     _one("-s --sample", "ctx", "Old form: sampling interval.", Word("time", "us", "intervals.sample_us"), hidden=True),
     _one("-a --aggr", "ctx", "Old form: aggregation interval.", Word("time", "us", "intervals.aggr_us"), hidden=True),
     _one("-u --updr", "ctx", "Old form: update interval.", Word("time", "us", "intervals.ops_update_us"), hidden=True),
-    _one("-n --minr", "ctx", "Old form: least number of regions.", Word("number", "count", "nr_regions.min"), hidden=True),
-    _one("-m --maxr", "ctx", "Old form: most number of regions.", Word("number", "count", "nr_regions.max"), hidden=True),
+    _one(
+        "-n --minr", "ctx", "Old form: least number of regions.", Word("number", "count", "nr_regions.min"), hidden=True
+    ),
+    _one(
+        "-m --maxr", "ctx", "Old form: most number of regions.", Word("number", "count", "nr_regions.max"), hidden=True
+    ),
 )
 
 MARKERS = {option.name: option.level for option in OPTIONS if not option.words and option.level != "global"}

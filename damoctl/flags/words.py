@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from damod.errors import UsageError
 from damoctl.flags.option import Option, Use, near
+from damod.errors import UsageError
 
 _NUMBER = re.compile(r"-\.?\d")
 

@@ -33,7 +33,7 @@ class Choice(NamedTuple):
 class Entry(NamedTuple):
     """One kdamond to show. `tried` has columns of regions per scheme index."""
 
-    index: int
+    number: int
     spec: Mapping[str, Any]
     name: str = ""
     owner: str = ""
@@ -97,7 +97,9 @@ class _Numbers:
         return value if isinstance(value, str) and "aggr_interval" in value else self.time(value, "us")
 
     def range(self, start: Any, end: Any) -> str:
-        return f"[{self.count(start)}, {self.count(end)}) ({self.size(units.parse_size(end) - units.parse_size(start))})"
+        return (
+            f"[{self.count(start)}, {self.count(end)}) ({self.size(units.parse_size(end) - units.parse_size(start))})"
+        )
 
 
 def _indent(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
@@ -162,7 +164,9 @@ def _intervals(spec: Mapping[str, Any], numbers: _Numbers) -> Iterator[str]:
     def time(name: str, default: int) -> str:
         return numbers.time(spec.get(name, default), "us")
 
-    line = f"sample {time('sample_us', 5000)}, aggr {time('aggr_us', 100_000)}, update {time('ops_update_us', 1_000_000)}"
+    line = (
+        f"sample {time('sample_us', 5000)}, aggr {time('aggr_us', 100_000)}, update {time('ops_update_us', 1_000_000)}"
+    )
     goal = spec.get("intervals_goal") or {}
     if not units.parse_count(goal.get("aggrs") or 0):
         yield f"intervals: {line}"
@@ -203,7 +207,8 @@ def _quotas(quotas: Mapping[str, Any], numbers: _Numbers, choice: Choice) -> Ite
     yield "quotas"
     yield (
         f"    {numbers.time(quotas.get('time_ms'), 'ms')} / {numbers.size(quotas.get('sz_bytes'))} / "
-        f"{numbers.size(quotas.get('effective_sz_bytes'))} per {numbers.time(quotas.get('reset_interval_ms', 'max'), 'ms')}"
+        f"{numbers.size(quotas.get('effective_sz_bytes'))} "
+        f"per {numbers.time(quotas.get('reset_interval_ms', 'max'), 'ms')}"
     )
     if units.parse_count(quotas.get("fail_charge_denom") or 0):
         ratio = f"{numbers.count(quotas.get('fail_charge_num'))}/{numbers.count(quotas['fail_charge_denom'])}"
@@ -215,7 +220,9 @@ def _quotas(quotas: Mapping[str, Any], numbers: _Numbers, choice: Choice) -> Ite
     if goals or tuner != "consist":
         yield f"    goal tuner: {tuner}"
     weights = quotas.get("weights") or {}
-    shown = (f"{name} {numbers.share(weights.get(f'{name}_permil'), 'permil')}" for name in ("sz", "nr_accesses", "age"))
+    shown = (
+        f"{name} {numbers.share(weights.get(f'{name}_permil'), 'permil')}" for name in ("sz", "nr_accesses", "age")
+    )
     yield f"    priority: {', '.join(shown)}"
 
 
@@ -232,7 +239,9 @@ def _statistics(stats: Mapping[str, Any], numbers: _Numbers, choice: Choice) -> 
     yield f"    tried {snapshots} snapshots (max {most})"
 
 
-def _tried_regions(columns: Mapping[str, Sequence[int]], intervals: Mapping[str, Any], numbers: _Numbers) -> Iterator[str]:
+def _tried_regions(
+    columns: Mapping[str, Sequence[int]], intervals: Mapping[str, Any], numbers: _Numbers
+) -> Iterator[str]:
     starts, ends = columns.get("start") or (), columns.get("end") or ()
     yield f"tried regions ({numbers.size(sum(ends) - sum(starts))})"
     sample = units.parse_time(intervals.get("sample_us", 5000), "us")
@@ -240,7 +249,8 @@ def _tried_regions(columns: Mapping[str, Sequence[int]], intervals: Mapping[str,
     most = max(aggr // max(sample, 1), 1)
     rows = zip(starts, ends, columns.get("nr_accesses") or (), columns.get("age") or (), strict=True)
     for start, end, accesses, age in rows:
-        yield f"    {numbers.range(start, end)} access {numbers.rate(accesses * 100 / most)} age {numbers.time(age * aggr, 'us')}"
+        rate, time = numbers.rate(accesses * 100 / most), numbers.time(age * aggr, "us")
+        yield f"    {numbers.range(start, end)} access {rate} age {time}"
 
 
 def _scheme(
@@ -275,7 +285,9 @@ def _scheme(
     if not (hide and marks.get("metric", "none") == "none"):
         yield "    watermarks"
         yield f"        metric {marks.get('metric', 'none')}, interval {numbers.time(marks.get('interval_us'), 'us')}"
-        yield "        " + ", ".join(numbers.share(marks.get(f"{name}_permil"), "permil") for name in ("high", "mid", "low"))
+        yield "        " + ", ".join(
+            numbers.share(marks.get(f"{name}_permil"), "permil") for name in ("high", "mid", "low")
+        )
     for number, item in enumerate(scheme.get("filters") or ()):
         yield f"    filter {number}"
         yield f"        {scheme_filter(item, numbers)}"
@@ -332,7 +344,7 @@ def render(entries: Sequence[Entry], choice: Choice, modules: Mapping[str, bool]
     numbers = _Numbers(choice.raw)
     for entry in entries:
         named = f" ({entry.name})" if entry.name and not choice.compat and not choice.params_only else ""
-        yield f"kdamond {entry.index}{named}"
+        yield f"kdamond {entry.number}{named}"
         state = state_line(entry, numbers, choice)
         if state:
             yield f"    {state}"
@@ -347,7 +359,7 @@ def render_summary(entries: Sequence[Entry], choice: Choice) -> Iterator[str]:
     """One line per kdamond."""
     numbers = _Numbers(choice.raw)
     for entry in entries:
-        yield f"{entry.index}\t{state_line(entry, numbers, choice)}"
+        yield f"{entry.number}\t{state_line(entry, numbers, choice)}"
 
 
 def compute_stats(entries: Sequence[Entry], fields: Sequence[str] = ()) -> list[tuple[dict[str, int], dict[str, int]]]:
@@ -361,7 +373,7 @@ def compute_stats(entries: Sequence[Entry], fields: Sequence[str] = ()) -> list[
                     name: (units.parse_size if name.startswith("sz_") else units.parse_count)(stats.get(name) or 0)
                     for name in (fields or STAT_FIELDS)
                 }
-                found.append(({"kdamond": entry.index, "context": number, "scheme": index}, values))
+                found.append(({"kdamond": entry.number, "context": number, "scheme": index}, values))
     return found
 
 
@@ -371,7 +383,9 @@ def render_stats(stats: Sequence[tuple[Mapping[str, int], Mapping[str, int]]], *
     for where, values in stats:
         if len(stats) > 1:
             yield f"kdamond {where['kdamond']} / context {where['context']} / scheme {where['scheme']}"
-        shown = {name: (numbers.size if name.startswith("sz_") else numbers.count)(value) for name, value in values.items()}
+        shown = {
+            name: (numbers.size if name.startswith("sz_") else numbers.count)(value) for name, value in values.items()
+        }
         if len(shown) == 1:
             yield from shown.values()
             continue
@@ -385,7 +399,10 @@ def plain_stats(stats: Sequence[tuple[Mapping[str, int], Mapping[str, int]]], *,
     return [
         [
             dict(where),
-            {name: (numbers.size if name.startswith("sz_") else numbers.count)(value) for name, value in values.items()},
+            {
+                name: (numbers.size if name.startswith("sz_") else numbers.count)(value)
+                for name, value in values.items()
+            },
         ]
         for where, values in stats
     ]
