@@ -97,17 +97,8 @@ class ProbeHitsFilter(BaseFilter):
 
 
 # What damo and the kernel write into the fields that a type does not use.
-_UNUSED: tuple[Any, ...] = (
-    None,
-    "",
-    "0",
-    0,
-    ["0", "0"],
-    [0, 0],
-    ["0 B", "0 B"],
-    {"start": "0", "end": "0"},
-    {"start": 0, "end": 0},
-)
+_NO_RANGE = ({"start": "0", "end": "0"}, {"start": 0, "end": 0})
+_UNUSED: tuple[Any, ...] = (None, "", "0", 0, ["0", "0"], [0, 0], ["0 B", "0 B"], *_NO_RANGE)
 _OWN = {
     "memcg": "memcg_path",
     "hugepage_size": "hugepage_size",

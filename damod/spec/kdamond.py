@@ -84,8 +84,8 @@ class Target(Spec):
         for left, right in pairwise(self.regions):
             if right.start < left.end:
                 raise ValueError(
-                    f"regions overlap or are out of order: [{left.start:,}, {left.end:,}) before "
-                    f"[{right.start:,}, {right.end:,})"
+                    "regions overlap or are out of order: "
+                    f"[{left.start:,}, {left.end:,}) before [{right.start:,}, {right.end:,})"
                 )
         return self
 
