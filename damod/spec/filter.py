@@ -97,7 +97,17 @@ class ProbeHitsFilter(_Filter):
 
 
 # What damo and the kernel write into the fields that a type does not use.
-_UNUSED: tuple[Any, ...] = (None, "", "0", 0, ["0", "0"], [0, 0], ["0 B", "0 B"], {"start": "0", "end": "0"}, {"start": 0, "end": 0})
+_UNUSED: tuple[Any, ...] = (
+    None,
+    "",
+    "0",
+    0,
+    ["0", "0"],
+    [0, 0],
+    ["0 B", "0 B"],
+    {"start": "0", "end": "0"},
+    {"start": 0, "end": 0},
+)
 _OWN = {
     "memcg": "memcg_path",
     "hugepage_size": "hugepage_size",
@@ -112,11 +122,7 @@ def _drop_unused(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     own = _OWN.get(str(value.get("filter_type")))
-    kept = {
-        key: item
-        for key, item in value.items()
-        if key not in _OWN.values() or key == own or item not in _UNUSED
-    }
+    kept = {key: item for key, item in value.items() if key not in _OWN.values() or key == own or item not in _UNUSED}
     if "filter_pass" in kept:
         kept.setdefault("allow", kept.pop("filter_pass"))
     return kept
