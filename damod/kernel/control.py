@@ -11,10 +11,11 @@ import errno
 import os
 from collections.abc import Sequence
 
-from damod.errors import Conflict, DamodError, FeatureMissing, KernelRefused, NoDamon, NotAllowed, NotFound
+from damod.errors import Conflict, DamodError, FeatureMissing, KernelRefused, NoDamon, NotFound
 from damod.kernel import paths, reader
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
+from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, WriteRefused, apply, differences, writes
 from damod.spec.kdamond import Kdamond
 
@@ -22,29 +23,6 @@ TURN_S = 10.0
 """How long a kdamond may take to be seen on or off after the kernel took the command."""
 SETTLE_S = 0.02
 """How long after a commit a kdamond that it killed may still be seen on (6.12 ends it in its own thread)."""
-
-_HINTS: dict[int, str] = {
-    errno.EINVAL: "the kernel takes no such value or combination here; `damoctl features` shows what it knows",
-    errno.EBUSY: "something else uses DAMON now; `damoctl status` shows what",
-    errno.ENOMEM: "the kernel has no memory for this; free some, or ask for fewer regions",
-    errno.EPERM: "the kernel does not allow this now (for `off`: the kdamond does not run any more)",
-    errno.EACCES: "damod needs root, or CAP_SYS_ADMIN and write access to /sys/kernel/mm/damon",
-    errno.ENODEV: "there is no such device or NUMA node",
-    errno.ENOENT: "the kernel has no such file, or the slots were changed by somebody else; see `damoctl status`",
-    errno.ERANGE: "the number is larger than the kernel can hold here",
-    errno.ESRCH: "the process is gone",
-}
-
-
-def refused(attempt: str, where: str, code: int, *, hint: str = "") -> DamodError:
-    """The error for an errno of the kernel: what was attempted, on what, what came back."""
-    cls: type[DamodError] = NotAllowed if code == errno.EACCES else KernelRefused
-    return cls(
-        f"{attempt}: the kernel answered {os.strerror(code)} ({errno.errorcode.get(code, code)})",
-        hint=hint or _HINTS.get(code, "see the kernel's log (dmesg)"),
-        errno=code,
-        path=where,
-    )
 
 
 class Control:
@@ -245,5 +223,3 @@ def need_damon(kernel: Kernel) -> None:
             hint="it needs CONFIG_DAMON and CONFIG_DAMON_SYSFS, as Debian's kernels since 6.12 have;"
             " `damod --kernel sim` shows everything without",
         ) from exc
-    except OSError as exc:
-        raise refused("looking at DAMON", paths.NR_KDAMONDS, exc.errno or 0) from exc

@@ -13,6 +13,7 @@ from typing import Any
 
 from damod.kernel import paths
 from damod.kernel.interface import Clock, Kernel
+from damod.kernel.refusal import refused
 from damod.spec import filter as filters
 from damod.spec.base import Age, Rate, Spec
 from damod.spec.filter import AddressRange
@@ -91,14 +92,19 @@ class Pauses:
 
 
 def read(kernel: Kernel, path: str, patience_s: float = BUSY_S) -> str:
-    """A file's text; EBUSY is waited out for `patience_s`. Raises OSError."""
+    """A file's text; EBUSY is waited out for `patience_s`.
+
+    Raises FileNotFoundError, and KernelRefused or NotAllowed for all other refusals.
+    """
     pauses = Pauses(kernel.clock, patience_s)
     while True:
         try:
             return kernel.damon.read(path).strip()
+        except FileNotFoundError:
+            raise
         except OSError as exc:
             if exc.errno != errno.EBUSY or not pauses.more():
-                raise
+                raise refused(f"reading {path}", path, exc.errno or 0) from exc
 
 
 def _maybe(kernel: Kernel, path: str) -> str | None:
@@ -109,7 +115,7 @@ def _maybe(kernel: Kernel, path: str) -> str | None:
 
 
 def unspell(text: str, kind: paths.Kind) -> Any:
-    """A field's value from its file's text, the inverse of `writer.spell`; for rates and ages the largest u32 is max."""
+    """A field's value from its file's text, the inverse of `writer.spell`; the largest u32 is `max` of rates, ages."""
     if kind == "text":
         return text
     if kind == "flag":
@@ -193,7 +199,7 @@ def _values(kernel: Kernel, layout: paths.Layout, model: type[Spec], at: str) ->
 
 
 def kdamond(kernel: Kernel, slot: int) -> Kdamond:
-    """What a slot holds, as a spec: rates in samples, ages in aggregation intervals. Raises OSError."""
+    """What a slot holds, as a spec: rates in samples, ages in aggregation intervals. Raises as `read` does."""
     held: Kdamond = _build(Kdamond, _values(kernel, paths.KDAMOND, Kdamond, paths.kdamond(slot)))
     return held
 
@@ -208,7 +214,7 @@ class Life:
 
 
 def life(kernel: Kernel, slot: int) -> Life:
-    """State and pid of one slot. Raises OSError, FileNotFoundError if there is no such slot."""
+    """State and pid of one slot. Raises FileNotFoundError if there is no such slot."""
     on = read(kernel, paths.state(slot)) == "on"
     pid = int(read(kernel, paths.pid(slot))) if on else -1
     return Life(slot, on, pid if pid > 0 else None)

@@ -30,7 +30,7 @@ class Write:
     makes: str = ""
 
 
-class WriteRefused(OSError):
+class WriteRefused(OSError):  # noqa: N818  a refusal is what it is, as in errors.py
     """The kernel answered a write with an errno; `done` writes before it were taken."""
 
     def __init__(self, write: Write, code: int, done: int) -> None:

@@ -46,7 +46,8 @@ WORD_NEEDS: dict[tuple[type[Spec], str], str] = {
 class Offer(Protocol):
     """The part of damod.kernel.features.Features that a refusal needs."""
 
-    release: str
+    @property
+    def release(self) -> str: ...
 
     def has(self, name: str) -> bool: ...
 
