@@ -231,9 +231,9 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float) -> 
         while at < count and regions.end[at] <= low:
             at += 1
         if at < count and regions.start[at] >= high:
-            skip = max(int((regions.start[at] - low) / unit), 1)
-            gap += skip
-            low += skip * unit
+            aligned = regions.start[at] // unit * unit
+            gap += max(int((aligned - low) / unit), 1)
+            low = aligned
             continue
         heat, index = 0.0, at
         while index < count and regions.start[index] < high:
