@@ -6,7 +6,19 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from damod.spec.base import AccessRate, Age, BasisPoints, Bytes, Count, Flag, Micros, Millis, Permil, Rate, RegionAge, Spec
+from damod.spec.base import (
+    AccessRate,
+    Age,
+    Bytes,
+    Count,
+    Flag,
+    Micros,
+    Millis,
+    Permil,
+    Rate,
+    RegionAge,
+    Spec,
+)
 from damod.spec.filter import Filter
 from damod.units import U64_MAX
 
@@ -152,9 +164,8 @@ class Watermarks(Spec):
     @model_validator(mode="after")
     def _descending(self) -> Self:
         if self.metric != "none" and not self.high_permil >= self.mid_permil >= self.low_permil:
-            raise ValueError(
-                f"watermarks must not rise from high to low ({self.high_permil}, {self.mid_permil}, {self.low_permil} permil)"
-            )
+            marks = f"{self.high_permil}, {self.mid_permil}, {self.low_permil} permil"
+            raise ValueError(f"watermarks must not rise from high to low ({marks})")
         return self
 
 
