@@ -15,6 +15,7 @@ from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
 from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 from damoctl.flags import access as flags
+from damoctl.flags import words
 from damoctl.flags.option import Option, Word
 from damoctl.reports import access, options
 
@@ -45,7 +46,10 @@ OPTIONS: tuple[Option, ...] = (
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the accesses as the words say; the words are all of option groups F and X and `OPTIONS`."""
-    given = flags.values(flags.uses(argv, (*OPTIONS, *flags.FILTERS, *flags.FORMATS)))
+    line = words.parse(argv, (*OPTIONS, *flags.FILTERS, *flags.FORMATS))
+    if line.rest:
+        raise UsageError(f"report access takes no {' '.join(line.rest)!r}", hint="a record is given with --input")
+    given = flags.values(line.uses)
     if "help" in given:
         ctx.term.write(usage())
         return 0
@@ -84,13 +88,13 @@ def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
     """Delay in seconds and how many times; a negative count never reaches zero."""
     if "repeat" not in given:
         return 0.0, 1
-    words = given["repeat"][-1]
-    delay_s = words[0] if words else 1.0
+    said = given["repeat"][-1]
+    delay_s = said[0] if said else 1.0
     if delay_s < 0:
         raise UsageError(f"--repeat {delay_s:g}: the delay is negative")
-    if len(words) > 1 and words[1] == 0:
+    if len(said) > 1 and said[1] == 0:
         raise UsageError("--repeat: 0 times shows nothing")
-    return delay_s, words[1] if len(words) > 1 else -1
+    return delay_s, said[1] if len(said) > 1 else -1
 
 
 def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: bool) -> tuple[list[Record], bool]:

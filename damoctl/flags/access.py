@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from damoctl.flags.option import Option, Use, Word, near, read_use
-from damod.errors import UsageError
+from damoctl.flags.option import Option, Use, Word, read_use
+from damoctl.flags.words import problems_error
 
 STYLES = (
     "detailed", "simple-boxes", "temperature-sz-hist", "recency-sz-hist", "cold-memory-tail", "recency-percentiles",
@@ -149,52 +149,6 @@ FORMATS: tuple[Option, ...] = (
 )  # fmt: skip
 
 
-def uses(argv: Sequence[str], table: Iterable[Option]) -> list[Use]:
-    """The options on a command line, in order, each with its words; UsageError tells all that is wrong at once.
-
-    As damo's users know it: ``--opt value`` and ``--opt=value``, unambiguous beginnings of a name, and a list of words
-    goes on until the next option. A word that begins with a dash is a value where the option takes a fixed number of
-    words, or where it reads as a number.
-    """
-    names = {name: option for option in table for name in option.names}
-    found: list[Use] = []
-    wrong: list[str] = []
-    at = 0
-    while at < len(argv):
-        typed, equals, glued = argv[at].partition("=") if argv[at].startswith("--") else (argv[at], "", "")
-        here = at
-        at += 1
-        option = names.get(typed)
-        if option is None:
-            full = [name for name in names if name.startswith(typed)] if typed.startswith("--") and typed != "--" else []
-            if len(full) != 1:
-                wrong.append(
-                    f"{typed} may be {', '.join(full)}" if full else f"unknown word {typed!r}{near(typed, names)}"
-                )
-                continue
-            option = names[full[0]]
-        words = [glued] if equals else []
-        while len(words) < option.at_most and at < len(argv):
-            word = argv[at]
-            if word.startswith("-") and not _is_value(word, names, fixed=len(words) < option.at_least):
-                break
-            words.append(word)
-            at += 1
-        if len(words) < option.at_least or len(words) > option.at_most:
-            wrong.append(f"{option.synopsis()}: {len(words)} words given" if words else f"{option.synopsis()}: no value given")
-        found.append(Use(option, tuple(words), here))
-    if wrong:
-        raise UsageError("; ".join(wrong), hint="--help lists the options")
-    return found
-
-
-def _is_value(word: str, names: Iterable[str], *, fixed: bool) -> bool:
-    """Whether a word with a dash in front is a value: a negative number, or anything but an option where one is due."""
-    if word[1:2].isdigit() or " " in word or word == "-":
-        return True
-    return fixed and not any(name.startswith(word.partition("=")[0]) for name in names)
-
-
 def values(found: Iterable[Use]) -> dict[str, list[list[Any]]]:
     """The values of the options used, by name without dashes: one list of values per use, in order.
 
@@ -207,5 +161,5 @@ def values(found: Iterable[Use]) -> dict[str, list[list[Any]]]:
         wrong += problems
         known.setdefault(use.option.key, []).append(read)
     if wrong:
-        raise UsageError("; ".join(wrong))
+        raise problems_error("the options", wrong)
     return known

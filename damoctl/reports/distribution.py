@@ -38,11 +38,14 @@ def _edges(metric: str, values: Sequence[int], options: Options) -> list[tuple[i
         except ValueError as exc:
             raise UsageError(f"--hist_ranges: {exc}") from exc
         edges = list(zip(found[::2], found[1::2], strict=True))
-    else:
-        edges = measure.bin_edges(
-            min(values), max(values), logscale=options.hist_logscale, compat=options.compat
-        )
-    return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate else edges
+        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate else edges
+    return measure.bin_edges(
+        min(values),
+        max(values),
+        logscale=options.hist_logscale,
+        cumulate=options.hist_cumulate,
+        compat=options.compat,
+    )
 
 
 def histogram(metric: str, *, passed: bool = False) -> Callable[[SnapshotView], str]:

@@ -116,21 +116,26 @@ class Bin:
     amount: int
 
 
-def bin_edges(low: int, high: int, *, logscale: bool = False, compat: bool = False) -> list[tuple[int, int]]:
+def bin_edges(
+    low: int, high: int, *, logscale: bool = False, cumulate: bool = False, compat: bool = False
+) -> list[tuple[int, int]]:
     """Ten equal bins that cover ``low..high``; or with `logscale` bins that double, the first a 1024th of the span.
 
-    damo's doubling bins (`compat`) may end right at `high` and so leave out the greatest value.
+    With `cumulate` each starts at `low`. damo's doubling bins (`compat`) may end right at `high` and so leave out the
+    greatest value, and grow threefold when cumulated.
     """
     edges, at = [], low
     if logscale:
         width = max((high - low) // 1024, 1)
         while not edges or at < high or (at == high and not compat):
-            edges.append((at, at + width))
-            at, width = at + width, width * 2
+            start = low if cumulate else at
+            edges.append((start, at + width))
+            at += width
+            width = (at - start) * 2 if compat else width * 2
         return edges
     width = max(-((low - high - 1) // 10), 1)
     for _ in range(10):
-        edges.append((at, at + width))
+        edges.append((low if cumulate else at, at + width))
         at += width
     return edges
 
@@ -167,8 +172,8 @@ def percentiles(values: Sequence[int], amounts: Sequence[int], points: Sequence[
 class HeatLine:
     """An address range as a row of columns of `column_size` bytes each.
 
-    `cells` are byte-weighted mean temperatures, from low to high addresses; an int in `gaps[i]` says how many columns
-    without any region lie before cell i (gaps at the end do not exist). Empty for no regions.
+    `cells` are byte-weighted mean temperatures of the memory in them, from low to high addresses; `gaps[i]` says how
+    many columns without any region lie before cell i. Empty for no regions.
     """
 
     cells: Sequence[float] = ()
@@ -181,7 +186,8 @@ def heat_line(
 ) -> HeatLine:
     """Regions (sorted by address) as about `width` columns: the memory between regions takes no column.
 
-    With `static` it does, so that all columns together span the whole address range.
+    With `static` it does, so that all columns together span the whole address range. damo's columns (`compat`) count
+    memory outside of regions as of temperature 0, so that cold memory beside a gap looks warm.
     """
     if not len(regions):
         return HeatLine()
@@ -202,17 +208,18 @@ def heat_line(
         if regions.start[at] >= high:
             column = (regions.start[at] - base) * width // span
             continue
-        heat = 0
+        heat = covered = 0
         index = at
         while index < count and regions.start[index] < high:
             overlap = min(regions.end[index], high) - max(regions.start[index], low)
             if overlap > 0:
                 heat += overlap * heats[index]
+                covered += overlap
             index += 1
-        if high > low:
+        if covered:
             gaps.append(column - last - 1)
-            cells.append(heat / (high - low))
-        last = column
+            cells.append(heat / covered)
+            last = column
         while at < count and regions.end[at] <= high:
             at += 1
         column += 1
@@ -231,9 +238,10 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float) -> 
         while at < count and regions.end[at] <= low:
             at += 1
         if at < count and regions.start[at] >= high:
+            # columns after a gap begin at multiples of the column size, wherever those before it began
             aligned = regions.start[at] // unit * unit
             gap += max(int((aligned - low) / unit), 1)
-            low = aligned
+            low = max(aligned, high)
             continue
         heat, index = 0.0, at
         while index < count and regions.start[index] < high:

@@ -144,7 +144,7 @@ ACTIVE = ("damo", "records", "damon.data.snapshot.active")
             ACTIVE,
             ["--format", "set", "region", "<start address>|<size>|<access rate>|<access hz>|<age>|<temperature>",
              "--sz_region", "8K", "8K"],
-            ["5.885 GiB   |8.000 KiB  |5 % |0.333 hz|0 ns         |500"],
+            ["5.885 GiB   |8.000 KiB  |5 %  |0.333 hz|0 ns         |500"],
         ),
     ],
 )  # fmt: skip
