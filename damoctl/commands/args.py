@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from damod.errors import UsageError
 from damoctl.flags.option import Option, Word
+from damod.errors import UsageError
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -58,8 +58,8 @@ DAMON_OWN = (
 
 
 def _read_kdamonds(name: str) -> tuple[Kdamond, ...]:
-    from damod.spec.kdamond import parse_kdamonds
     from damoctl.flags.deduce import read_document
+    from damod.spec.kdamond import parse_kdamonds
 
     return parse_kdamonds(read_document(name), template=True)
 
@@ -106,9 +106,9 @@ def _with_default_region(kdamonds: Sequence[Kdamond], ctx: Context) -> tuple[Kda
 
 
 def _from_options(compiled: Compiled, ctx: Context) -> tuple[Kdamond, ...]:
+    from damoctl.flags.compile import explain
     from damod.errors import SpecInvalid
     from damod.spec.kdamond import parse_kdamonds
-    from damoctl.flags.compile import explain
 
     for note in compiled.notes:
         ctx.note(f"note: {note}")
@@ -179,9 +179,9 @@ def _emit(text: str, out: str, ctx: Context) -> None:
 
 
 def _damon(argv: Sequence[str], ctx: Context) -> int:
-    from damod.spec.plain import plain
     from damoctl.flags.compile import compile_words
     from damoctl.flags.dump import dump
+    from damod.spec.plain import plain
 
     compiled = compile_words(argv, own=DAMON_OWN, node_ram=_node_ram)
     if compiled.ongoing:

@@ -58,7 +58,9 @@ def _formats(words: Sequence[str], width: int) -> str:
         return options_help(FORMATS, width)
     from damoctl.reports import columns
 
-    return columns.keywords_help(what.removesuffix("_format_keywords"))
+    level = what.removesuffix("_format_keywords")
+    keywords_of = {"record": columns.RECORD, "snapshot": columns.SNAPSHOT, "region": columns.REGION}[level]
+    return "\n\n".join(f"{name}\n{keyword.about}" for name, keyword in keywords_of.items())
 
 
 def run(argv: list[str], ctx: Context) -> int:

@@ -204,6 +204,18 @@ class Kdamond(Spec):
             raise ValueError(f"{len(self.contexts)} contexts; every kernel so far takes exactly one per kdamond")
         return self
 
+    def without_status(self) -> Self:
+        """What was set, without what was read: state, pid, statistics, the quota in force."""
+
+        def scheme(item: Scheme) -> Scheme:
+            quotas = item.quotas.model_copy(update={"effective_sz_bytes": 0})
+            return item.model_copy(update={"stats": None, "quotas": quotas})
+
+        contexts = tuple(
+            context.model_copy(update={"schemes": tuple(map(scheme, context.schemes))}) for context in self.contexts
+        )
+        return self.model_copy(update={"state": None, "pid": None, "contexts": contexts})
+
 
 _KDAMONDS = TypeAdapter(tuple[Kdamond, ...])
 
