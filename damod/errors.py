@@ -105,6 +105,13 @@ class NoData(DamodError):
     exit_status = 10
 
 
+class BadRecord(DamodError):
+    """A file that is no record of monitoring results, or a damaged or unfinished one."""
+
+    code = "bad-record"
+    exit_status = 12
+
+
 class ProtocolError(DamodError):
     """A peer sent what is not MessagePack-RPC, or more of it than allowed."""
 
