@@ -112,6 +112,13 @@ class ProtocolError(DamodError):
     exit_status = 11
 
 
+class Busy(DamodError):
+    """The daemon has as many connections open, or an answer is as large, as it allows."""
+
+    code = "busy"
+    exit_status = 12
+
+
 class Internal(DamodError):
     """A bug of ours. The daemon's log has the traceback."""
 
