@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+# `typing` alone costs damoctl as much start-up time as everything that it needs to call the daemon.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class DamodError(Exception):

@@ -99,10 +99,6 @@ class Client:
     def close(self) -> None:
         self._socket.close()
 
-    def fileno(self) -> int:
-        """The connection's descriptor, for select()."""
-        return self._socket.fileno()
-
     def call(self, method: str, /, **params: Any) -> Any:
         """The result of a method. Notifications that come meanwhile are kept for `notifications()`."""
         self._last_id = self._last_id % MAX_ID + 1
@@ -117,14 +113,17 @@ class Client:
         except OSError:
             # The daemon closed; what it said before that (no room, not allowed) is still there to be read.
             pass
-        while True:
+        answer = None
+        while answer is None:
+            # To the end also when the answer is found: what is told after it is not lost.
             for message in self._receive(deadline, method):
                 if isinstance(message, Notification):
                     self._told.append(message)
                 elif isinstance(message, Response) and message.id in (request_id, None):
-                    if message.error is not None:
-                        raise from_wire(message.error)
-                    return message.result
+                    answer = message
+        if answer.error is not None:
+            raise from_wire(answer.error)
+        return answer.result
 
     def notifications(self) -> Iterator[Notification]:
         """What the daemon tells, as it comes, until it closes the connection. Waits without limit."""
