@@ -47,8 +47,11 @@ def open_kernel(settings: Settings) -> Kernel:
         return LinuxKernel()
     from damod.kernel.sim.kernel import SimKernel
 
-    given = {"scenario": settings.scenario, "release": settings.kernel_version}
-    return SimKernel(**{name: value for name, value in given.items() if value is not None})
+    given = {"scenario": settings.scenario, "version": settings.kernel_version}
+    try:
+        return SimKernel(**{name: value for name, value in given.items() if value is not None})
+    except ValueError as exc:
+        raise UsageError(f"there is no such simulated kernel: {exc}", hint="see --kernel, --kernel-version") from exc
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
