@@ -596,7 +596,7 @@ def _plain(todo: Iterable[Write]) -> list[list[str]]:
 
 
 def _drift(ours: Kdamond, held: Kdamond) -> list[Change]:
-    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, may move."""
+    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
     goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
     moving = (".sample_us", ".aggr_us", ".access_pattern.")
     return [
