@@ -583,7 +583,7 @@ class Owner:
             "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
             "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
             "tried_regions": tried,
-            "drift": [str(change) for change in _drift(item.spec, held)] if item else [],
+            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
         }
 
 
@@ -595,12 +595,12 @@ def _plain(todo: Iterable[Write]) -> list[list[str]]:
     return [[write.path, write.value] for write in todo]
 
 
-def _drift(ours: Kdamond, held: Kdamond) -> list[Change]:
-    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, may move."""
+def _drift(ours: Kdamond, held: Kdamond, known: Features) -> list[Change]:
+    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
     goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
     moving = (".sample_us", ".aggr_us", ".access_pattern.")
     return [
         change
-        for change in diff([reader.normalise(ours)], [reader.normalise(held)])
+        for change in diff([reader.normalise(ours, known)], [reader.normalise(held, known)])
         if not (goal and any(part in change.path for part in moving))
     ]

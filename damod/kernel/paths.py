@@ -20,7 +20,7 @@ Kind = Literal["number", "text", "flag", "pid", "nid", "rate_min", "rate_max", "
 
 @dataclass(frozen=True)
 class File:
-    """One attribute: `field` is dotted, relative to the model; `feature` brought the file, if not all kernels have it."""
+    """One attribute. `field` is dotted, relative to the model; `feature` brought the file ("": all kernels have it)."""
 
     field: str
     path: str

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from damod.kernel import paths
+from damod.kernel.features import Features
 from damod.kernel.interface import Clock, Kernel
 from damod.kernel.refusal import refused
 from damod.spec import filter as filters
@@ -266,11 +267,11 @@ def tried(kernel: Kernel, slot: int) -> list[dict[str, int]]:
     return found
 
 
-def normalise(spec: Kdamond) -> Kdamond:
+def normalise(spec: Kdamond, features: Features) -> Kdamond:
     """A spec as a kernel holds it, so that it can be compared with one that was read.
 
-    Rates in samples and ages in aggregation intervals of its own intervals, filters of the core layer first; what only
-    a running kernel knows (state, pid, stats, effective quota) is left out.
+    Rates in samples and ages in aggregation intervals of its own intervals, filters of the core layer first where the
+    kernel has directories for each; what only a running kernel knows (state, pid, stats, effective quota) is left out.
     """
 
     def scheme(item: Scheme, context: Context) -> Scheme:
@@ -287,9 +288,10 @@ def normalise(spec: Kdamond) -> Kdamond:
         return item.model_copy(
             update={
                 "access_pattern": pattern.model_copy(update={"nr_accesses": held_rates, "age": held_ages}),
-                "filters": tuple(sorted(item.filters, key=lambda one: filters.LAYER[one.filter_type])),
+                "filters": tuple(sorted(item.filters, key=lambda one: filters.LAYER[one.filter_type]))
+                if features.has("core_ops_filters")
+                else item.filters,
                 "quotas": item.quotas.model_copy(update={"effective_sz_bytes": 0}),
-                "target_nid": None if item.target_nid == -1 else item.target_nid,
                 "stats": None,
             }
         )

@@ -57,7 +57,7 @@ def spell(value: Any, kind: paths.Kind, context: Context | None) -> str:
     if kind == "nid":
         return str(-1 if value is None else value)
     if kind == "text":
-        return value or ""
+        return str(value)
     return str(value or 0)
 
 
@@ -83,8 +83,8 @@ def _walk(layout: paths.Layout, model: Any, at: str, features: Features, context
                 yield from _walk(entry.layout, item, f"{at}/{entry.path}/{index}", features, context)
             continue
         value = _get(model, entry.field)
-        if value is None and layout is paths.FILTER:
-            continue
+        if value is None and (entry.kind == "text" or layout is paths.FILTER):
+            continue  # another type's field; and a path, once written, cannot be emptied: write(2) of nothing is none
         yield Write(f"{at}/{entry.path}", spell(value, entry.kind, context))
 
 
