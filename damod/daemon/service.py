@@ -22,6 +22,8 @@ from damod import __version__
 from damod import log as logging
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
+from damod.daemon.look import Looker
+from damod.daemon.owner import Owner
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -55,6 +57,8 @@ class Service:
         self.settings = settings
         self.kernel = kernel
         self.kernel_thread = KernelThread()
+        self.owner = Owner(kernel, Path(settings.state_dir))
+        self.looker = Looker(kernel, self.owner, self.kernel_thread)
         self.ready = asyncio.Event()
         self._reread = reread
         self._notifier = Notifier()
@@ -71,6 +75,11 @@ class Service:
             for directory in self._locked_directories():
                 own_directory(directory)
                 held.enter_context(RuntimeLock(directory))
+            # Before the socket: who finds it open must find the kdamonds of an earlier damod adopted.
+            found = await self.kernel_thread.run(self.owner.adopt_running)
+            for fate, kdamonds in found.items():
+                for kdamond in kdamonds:
+                    log.info(fate, **kdamond)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -87,7 +96,8 @@ class Service:
                 log.info("stopping")
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
-            if await self.kernel_thread.close(KERNEL_GRACE_S):
+            await self.looker.close(KERNEL_GRACE_S / 2)
+            if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
                 log.warning("stopped while the kernel still works on a command")
