@@ -64,6 +64,7 @@ class Service:
         self._notifier = Notifier()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
+        self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings))
 
     def stop(self) -> None:
@@ -89,7 +90,7 @@ class Service:
                 await self._server.start(listener, tasks)
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 self._notifier.ready(self._summary())
-                log.info("ready", socket=self.settings.socket, kernel=self.kernel.name, release=self.kernel.release)
+                log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 self.ready.set()
                 await self._stopping.wait()
                 self._notifier.stopping()
@@ -123,7 +124,10 @@ class Service:
         logging.setup(self.settings.log_level)
         self._server.access = _access(self.settings)
         self._server.limits = _limits(self.settings)
-        open_to(self.settings.socket, self._server.access)
+        try:
+            open_to(self._socket_path, self._server.access)
+        except OSError as exc:
+            log.error("the socket's permissions stay as they were", path=self._socket_path, why=exc.strerror)
         log.info("read the settings again", changed=",".join(changed) or "nothing")
         if waiting:
             log.warning("some settings wait for a restart", settings=",".join(waiting))
@@ -139,7 +143,7 @@ class Service:
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
-            "socket": self.settings.socket,
+            "socket": self._socket_path,
             "connections": self._server.connections,
         }
 
@@ -154,8 +158,8 @@ class Service:
         handed_over = activated_socket()
         if handed_over is not None:
             held.enter_context(handed_over)
-            path = str(handed_over.getsockname())
-            open_to(path, self._server.access)
+            self._socket_path = str(handed_over.getsockname())
+            open_to(self._socket_path, self._server.access)
             return handed_over
         directory = Path(self.settings.socket).parent
         if not directory.exists():
@@ -165,7 +169,7 @@ class Service:
         return listener
 
     def _summary(self) -> str:
-        return f"on {self.settings.socket}, kernel {self.kernel.name} {self.kernel.release}"
+        return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}"
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s()
