@@ -18,8 +18,9 @@ from damod.kernel.sim.machine import Machine
 from damod.kernel.sim.params import ContextParams, read_context, read_goals
 from damod.kernel.sim.tree import Dir, number, refuse
 
-# So many aggregations are caught up with in detail; what lies before is passed over.
+# So many aggregations, and turns of schemes, are caught up with in detail; what lies before is passed over.
 _CATCH_UP = 50
+_CATCH_UP_TURNS = 1000
 
 
 class Slot:
@@ -122,9 +123,7 @@ class Control:
         now = self._clock.monotonic_ns()
         alive = self.running()
         for kdamond in alive:
-            due = kdamond.due_ns()
-            if due is not None and now - due > (margin := _CATCH_UP * kdamond.attrs.aggr_us * 1000):
-                kdamond.skip_to(now - margin)
+            kdamond.skip_to(now - min(_CATCH_UP * kdamond.attrs.aggr_us * 1000, _CATCH_UP_TURNS * kdamond.period_ns()))
         while alive:
             due, _, kdamond = min(
                 (now + 1 if (when := kdamond.due_ns()) is None else when, index, kdamond)

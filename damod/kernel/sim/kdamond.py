@@ -335,6 +335,10 @@ class Kdamond:
             return self.asleep_until
         return min([self.next_aggr_ns, *(scheme.next_ns for scheme in self.schemes)])
 
+    def period_ns(self) -> int:
+        """The shortest time between two moments at which something happens."""
+        return min([self.attrs.aggr_us * 1000, *(scheme.every_ns(self.attrs) for scheme in self.schemes)])
+
     def command_delay_ns(self, now: int) -> int:
         """How long a command written to `state` waits for this kdamond."""
         due = self.due_ns()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 
+from damod.kernel.interface import Clock, Kernel, Proc, Trace, Tree
 from damod.kernel.sim import facts as abi
 from damod.kernel.sim import workload
 from damod.kernel.sim.clock import ScaledClock, WaitableClock
@@ -31,7 +32,7 @@ class _Fault:
         self.value = value
 
 
-class SimKernel:
+class SimKernel(Kernel):
     """The `Kernel` of the kernel seam, simulated.
 
     `version` is one of `facts.VERSIONS`, `scenario` one of `workload.SCENARIOS`; `clock` a `SimClock` in tests, real
@@ -53,52 +54,55 @@ class SimKernel:
         facts = abi.load(version)
         self.name = f"sim:{scenario}"
         self.release = facts.release
-        self.clock: WaitableClock = clock or ScaledClock()
+        clock = clock or ScaledClock()
+        self.clock: Clock = clock
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._rng = random.Random(seed)
         self._faults: list[_Fault] = []
-        self.proc = Machine(self.clock, workload.scenario(scenario), nodes=nodes, ram_bytes=ram_bytes)
+        self.machine = Machine(clock, workload.scenario(scenario), nodes=nodes, ram_bytes=ram_bytes)
+        self.proc: Proc = self.machine
         self._manners = Manners(
             even=facts.version >= (7, 0),
             commands_at_aggregation=facts.version < (6, 16),
             # Seen on real ones: 6.12 tries and never applies, 7.3 does. It came along with `dests/`.
             migrate_vaddr=any("/dests/" in path for path in facts.tree),
         )
-        self._modules = Modules(facts, self.proc, busy=lambda: bool(self._control.running()))
+        self._modules = Modules(facts, self.machine, busy=lambda: bool(self._control.running()))
         self._control = Control(
             facts,
-            self.clock,
-            self.proc,
+            clock,
+            self.machine,
             self._changed,
             start=self._start,
             exclusive=self._modules.running,
         )
-        self.trace = SimTrace(
+        self._trace = SimTrace(
             facts.events,
-            self.clock,
+            clock,
             self._changed,
             enter=self._control.catch_up,
             next_event_ns=self._control.next_event_ns,
         )
+        self.trace: Trace = self._trace
         root = Dir(None, damon_shape(facts))
         self._control.adopt(root.dirs["kdamonds"])
-        self.damon = SimTree(root, self._lock, enter=self._control.catch_up, check=self._check)
-        self.modules = SimTree(self._modules.root, self._lock, enter=self._control.catch_up, check=self._check)
+        self.damon: Tree = SimTree(root, self._lock, enter=self._control.catch_up, check=self._check)
+        self.modules: Tree = SimTree(self._modules.root, self._lock, enter=self._control.catch_up, check=self._check)
         if foreign:
             self._foreign()
 
     def close(self) -> None:
         """Give back the rings."""
-        for ring in list(self.trace.rings):
+        for ring in list(self._trace.rings):
             ring.close()
 
     def _start(self, params: ContextParams) -> Kdamond:
         return Kdamond(
             params,
-            pid=self.proc.new_thread(),
-            machine=self.proc,
-            trace=self.trace,
+            pid=self.machine.new_thread(),
+            machine=self.machine,
+            trace=self._trace,
             manners=self._manners,
             rng=self._rng,
         )
@@ -131,18 +135,18 @@ class SimKernel:
     @property
     def workload_pid(self) -> int:
         """The pid of the process that is there from the start: 1000 unless a real process has it."""
-        return self.proc.workload_pid
+        return self.machine.workload_pid
 
     def spawn(self, name: str = "task") -> int:
         """Start a process that runs the scenario; its pid."""
         with self._changed:
-            return self.proc.spawn(name)
+            return self.machine.spawn(name)
 
     def exit(self, pid: int) -> None:
         """End a simulated process; KeyError if there is none."""
         with self._changed:
             self._control.catch_up()
-            self.proc.exit(pid)
+            self.machine.exit(pid)
 
     def kill_kdamond(self, index: int) -> None:
         """End a kdamond as if it had died of itself."""

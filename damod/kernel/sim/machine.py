@@ -273,20 +273,18 @@ class Machine:
     # Accesses
 
     def physical(self, now_ns: int) -> list[Segment]:
-        """The access pattern of physical memory, by address."""
+        """The access pattern of physical memory, by address.
+
+        The arena lies in the largest range of RAM, where people look first; a small one in the middle of it.
+        """
         seconds = (now_ns - self.boot_ns) / 1e9
         total = sum(end - start for start, end in self.ram)
-        kernel = min(_KERNEL_SIZE, total // 4)
-        own = lay([(0, kernel, 0.3)], self.ram)
-        if not self.scenario.fixed:
-            size = total - kernel
-            pattern = self.scenario.segments(seconds, size)
-            return own + lay([(low + kernel, high + kernel, share) for low, high, share in pattern], self.ram)
-        # A small arena lies in the middle of the largest range, where people look first.
+        kernel = lay([(0, min(_KERNEL_SIZE, total // 4), 0.3)], self.ram)
         start, end = max(self.ram, key=lambda span: span[1] - span[0])
-        size = min(self.scenario.size, end - start)
+        start = max(start, *(high for _, high, _ in kernel if high < end))
+        size = min(self.scenario.size, end - start) if self.scenario.fixed else end - start
         base = start + ((end - start - size) // 2 & ~4095)
-        return sorted(own + lay(self.scenario.segments(seconds, size), [(base, base + size)]))
+        return sorted(kernel + lay(self.scenario.segments(seconds, size), [(base, base + size)]))
 
     def virtual(self, pid: int, now_ns: int) -> list[Segment]:
         """The access pattern of a process, by address; nothing if it is gone."""

@@ -101,29 +101,39 @@ class _CpuBuffer:
         self.overrun += events
         self.missed += events
 
-    def add(self, stamp: int, payload: bytes) -> None:
-        stamp = max(stamp, self.last)
+    def add(self, stamps: Iterable[int], payloads: Iterable[bytes]) -> None:
+        """Append records; a stamp before the last one's counts as that, since a CPU's ring never goes back in time."""
+        last = self.last
+        # A page begun because its forerunner was read half full counts from the last event, as Linux' does.
         page = self.pages[-1] if self.pages else None
-        if page is None or page.full:
-            # A page started because its forerunner was read half full counts from the last event, as Linux' does.
-            page = self._new_page(self.last if page is None and self.last else stamp)
-        extra = b"" if len(payload) <= _SMALL else _WORD.pack(len(payload) + 4)
-        words = (len(payload) + 3) // 4
-        length = 4 + len(extra) + 4 * words
-        delta = stamp - (self.last if page.data else page.stamp)
-        if len(page.data) + length + (8 if delta > _DELTA_MAX else 0) > ROOM:
-            page.full = True
-            page = self._new_page(stamp)
-            delta = 0
-        if delta > _DELTA_MAX:
-            page.data += _PAIR.pack(TIME_EXTEND | (delta & _DELTA_MAX) << 5, delta >> 27)
-            delta = 0
-        page.data += _WORD.pack((0 if extra else words) | delta << 5)
-        page.data += extra
-        page.data += payload
-        page.data += b"\0" * (4 * words - len(payload))
-        page.entries += 1
-        self.last = stamp
+        for stamp, payload in zip(stamps, payloads, strict=False):
+            if stamp < last:
+                stamp = last
+            if page is None:
+                page = self._new_page(last or stamp)
+            data = page.data
+            size = len(payload)
+            words = (size + 3) // 4
+            need = 4 + 4 * words + (4 if size > _SMALL else 0)
+            delta = stamp - (last if data else page.stamp)
+            if len(data) + need + (8 if delta > _DELTA_MAX else 0) > ROOM:
+                page.full = True
+                page = self._new_page(stamp)
+                data = page.data
+                delta = 0
+            if delta > _DELTA_MAX:
+                data += _PAIR.pack(TIME_EXTEND | (delta & _DELTA_MAX) << 5, delta >> 27)
+                delta = 0
+            if size > _SMALL:
+                data += _PAIR.pack(delta << 5, 4 * words + 4)
+            else:
+                data += _WORD.pack(words | delta << 5)
+            data += payload
+            if size & 3:
+                data += bytes(4 * words - size)
+            page.entries += 1
+            last = stamp
+        self.last = last
 
     def take(self) -> bytes:
         if not self.pages:
@@ -158,9 +168,9 @@ class SimRing:
         self._buffers = {cpu: _CpuBuffer(pages) for cpu in cpus}
         self._open = True
 
-    def add(self, cpu: int, stamp: int, payload: bytes) -> None:
-        """An event happened."""
-        self._buffers[cpu].add(stamp, payload)
+    def add(self, cpu: int, stamps: Iterable[int], payloads: Iterable[bytes]) -> None:
+        """Events happened on a CPU."""
+        self._buffers[cpu].add(stamps, payloads)
 
     def lose(self, cpu: int, events: int) -> None:
         """Events happened of which nothing is left."""
@@ -255,12 +265,11 @@ class SimTrace:
             return self.known.get(name)
         return None
 
-    def emit(self, event: Event, cpu: int, stamps: Iterable[int], payloads: Iterable[bytes]) -> None:
+    def emit(self, event: Event, cpu: int, stamps: Sequence[int], payloads: Sequence[bytes]) -> None:
         """Events of one kind that happened on a CPU."""
-        rings = [ring for ring in self.rings if event.name in ring.events]
-        for stamp, payload in zip(stamps, payloads, strict=False):
-            for ring in rings:
-                ring.add(cpu, stamp, payload)
+        for ring in self.rings:
+            if event.name in ring.events:
+                ring.add(cpu, stamps, payloads)
 
     def lose(self, name: str, cpu: int, events: int) -> None:
         """Events that nobody simulated, for want of time: lost like overwritten ones."""

@@ -96,6 +96,7 @@ class Scheme:
         self._charged = 0
         self._input = 0
         self._goon: tuple[int, int] | None = None
+        self._allowed = False
 
     def every_ns(self, attrs: Attrs) -> int:
         """How often it has its turn."""
@@ -213,7 +214,11 @@ class Scheme:
         return False
 
     def _filtered_out(self, number: int, target: Target, i: int, smallest: int) -> bool:
-        """Core filters: whether the region is out. It is cut where an address filter begins or ends within it."""
+        """Core filters: whether the region is out. It is cut where an address filter begins or ends within it.
+
+        A region that a core filter allows passes the page filters, too.
+        """
+        self._allowed = False
         filters = [item for item in self.params.filters if item.core]
         for item in filters:
             if item.type == "target":
@@ -230,33 +235,37 @@ class Scheme:
                 else:
                     matches = low <= start and end <= high
             if matches == item.matching:
+                self._allowed = item.allow
                 return not item.allow
         return bool(filters) and filters[-1].allow and all(item.core for item in self.params.filters)
 
     def _act(self, kdamond: Kdamond, target: Target, i: int) -> tuple[int, int]:
-        """Carry the action out; bytes that passed the page filters, and bytes that it was done to."""
+        """Carry the action out; what passed the page filters and what it was done to, in core addresses."""
         action, ops, unit = self.params.action, kdamond.params.ops, kdamond.params.addr_unit
-        size = (target.end[i] - target.start[i]) * unit
-        filters = [item for item in self.params.filters if not item.core]
-        if action == "stat":
-            if ops != "paddr" or not filters:
-                return 0, 0
-            return _passing(filters, size, target.nr[i] / kdamond.attrs.max_accesses), 0
-        if action not in (_PHYSICAL if ops == "paddr" else _VIRTUAL):
+        # Page filters are for physical memory only.
+        pages = [item for item in self.params.filters if not item.core] if ops == "paddr" else []
+        if action == "stat" and not pages:
             return 0, 0
-        passed = size
-        if ops == "paddr":
-            passed = _passing(filters, size, target.nr[i] / kdamond.attrs.max_accesses)
-        machine, address = kdamond.machine, target.start[i] * unit
+        if action != "stat" and action not in (_PHYSICAL if ops == "paddr" else _VIRTUAL):
+            return 0, 0
+        passed = (target.end[i] - target.start[i]) * unit
+        if pages and not self._allowed:
+            passed = _passing(pages, passed, target.nr[i] / kdamond.attrs.max_accesses)
+        return passed // unit, self._do(kdamond, target.start[i] * unit, passed) // unit
+
+    def _do(self, kdamond: Kdamond, address: int, size: int) -> int:
+        """Let the action have its effect on the machine; bytes that it was done to."""
+        action, machine = self.params.action, kdamond.machine
+        if action == "stat":
+            return 0
         if action == "pageout":
-            return passed, machine.page_out(address, passed)
+            return machine.page_out(address, size)
         if action.startswith("migrate"):
-            if ops != "paddr" and not kdamond.manners.migrate_vaddr:
-                return passed, 0
-            return passed, self._migrate(machine, address, passed)
+            works = kdamond.params.ops == "paddr" or kdamond.manners.migrate_vaddr
+            return self._migrate(machine, address, size) if works else 0
         if action in ("lru_prio", "lru_deprio"):
-            machine.activate(passed if action == "lru_prio" else -passed)
-        return passed, passed
+            machine.activate(size if action == "lru_prio" else -size)
+        return size
 
     def _migrate(self, machine: Machine, address: int, size: int) -> int:
         dests = self.params.dests or ((self.params.target_nid, 1),)

@@ -19,8 +19,8 @@ Segment = tuple[int, int, float]
 class Scenario:
     """One access pattern.
 
-    `size` is the arena of a process. In physical memory the arena is all memory but the kernel's own, or `size` bytes
-    of it if `fixed`. `segments(seconds, size)` gives the pattern; `used` is the share of memory in use.
+    `size` is the arena of a process. In physical memory the arena is the largest range of RAM, or `size` bytes of it
+    if `fixed`. `segments(seconds, size)` gives the pattern; `used` is the share of memory in use.
     """
 
     name: str
