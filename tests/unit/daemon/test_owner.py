@@ -91,6 +91,8 @@ def test_dry_run_touches_nothing(kernel, owner):
 def test_missing_feature_starts_nothing(owners, version):
     """What the kernel lacks is told before anything of it is written: nothing runs, nothing is recorded."""
     kernel = SimKernel(version, clock=SimClock())
+    if version != "6.12":
+        kernel.modules.write("damon_stat/parameters/enabled", "Y")
     owner = owners(kernel)
     with pytest.raises(FeatureMissing, match=r"contexts\[0\]\.pause needs pause"):
         owner.start("a", specs({"pause": True}), take_over=True)
@@ -262,6 +264,7 @@ def test_idle_directories_are_replaced(kernel, owner):
 def test_damon_stat_is_taken_over_and_given_back(owners):
     """damon_stat in the way is a conflict; taken over it is off while we run, and on again after our last stop."""
     kernel = SimKernel("7.3", clock=SimClock())
+    kernel.modules.write("damon_stat/parameters/enabled", "Y")
     owner = owners(kernel)
     with pytest.raises(Conflict, match="damon_stat") as info:
         owner.start("a", specs({}))
@@ -294,7 +297,7 @@ def test_release_gives_the_interface_back(kernel, owner):
 
 
 def test_targets_must_live(kernel, owner):
-    """A pid that is not there is said before anything is written; one that dies later frees its slot with the reason."""
+    """A pid that is not there is refused before a write; one that dies later frees its slot, with the reason."""
     with pytest.raises(NotFound, match="process 99999 is to be monitored"):
         owner.start("a", specs({"ops": "vaddr", "targets": [{"pid": 99999}]}))
     assert kernel.damon.read("kdamonds/nr_kdamonds") == "0"
