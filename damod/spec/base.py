@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
@@ -48,7 +48,11 @@ def _bounded(parse: Callable[[Any], int], top: int) -> Callable[[Any], int]:
 
 def _time(unit: str, top: int = U64_MAX) -> Unit:
     def human(value: int) -> str:
-        return "max" if value == U64_MAX else units.exact_time(value * units.TIME_NS[unit])
+        if value == U64_MAX:
+            return "max"
+        ns = value * units.TIME_NS[unit]
+        # exact_time says "max" from 2**64-1 ns on, which read back would be another number of a coarser unit.
+        return f"{value:,} {unit}" if ns >= U64_MAX else units.exact_time(ns)
 
     return Unit(unit, _bounded(lambda v: units.parse_time(v, unit), top), human)
 
@@ -97,14 +101,11 @@ class Rate:
 
     @classmethod
     def parse(cls, text: object) -> Rate:
-        """From ``5 %``, ``3 samples``, ``50 hz``-free forms of damo, or a bare number of percent."""
+        """From ``5 %``, ``3 samples``, or a bare number of percent."""
         if isinstance(text, Rate):
             return text
         if isinstance(text, str) and text.strip().endswith(("samples", "sample")):
-            return cls(
-                Fraction(units.parse_count(text.strip().rsplit("s", 2 if text.strip().endswith("s") else 1)[0])),
-                "samples",
-            )
+            return cls(Fraction(_COUNT.parse(text.strip().removesuffix("s").removesuffix("sample"))), "samples")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an access rate (like 5% or '3 samples')")
         return cls(units.parse_share(text, "percent"), "percent")
@@ -120,8 +121,7 @@ class Rate:
     def __str__(self) -> str:
         if self.unit == "samples":
             return f"{int(self.value):,} samples"
-        text = units.percent(self.value)
-        return text if units.parse_share(text, "percent") == self.value else f"{float(self.value)!r} %"
+        return units.exact_percent(self.value)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Age:
         if isinstance(text, Age):
             return text
         if isinstance(text, str) and text.strip().endswith(("aggr_intervals", "aggr_interval")):
-            return cls(units.parse_count(text.strip().split("aggr")[0]), "aggr_intervals")
+            return cls(_COUNT.parse(text.strip().split("aggr")[0]), "aggr_intervals")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an age (like 5s or '3 aggr_intervals')")
         return cls(_us.parse(text), "us")
@@ -159,9 +159,14 @@ AccessRate = Annotated[Rate, PlainValidator(Rate.parse), PlainSerializer(str)]
 RegionAge = Annotated[Age, PlainValidator(Age.parse), PlainSerializer(str)]
 
 
+def _unit_within(annotation: Any) -> Unit | None:
+    found = (item for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Unit))
+    return next(found, None) or next(filter(None, map(_unit_within, get_args(annotation))), None)
+
+
 def unit_of(field: FieldInfo) -> Unit | None:
-    """The `Unit` of a field, if it is one of the scalar types above."""
-    return next((item for item in field.metadata if isinstance(item, Unit)), None)
+    """The `Unit` of a field, if it is one of the scalar types above, or an optional one, or several of one."""
+    return next((item for item in field.metadata if isinstance(item, Unit)), None) or _unit_within(field.annotation)
 
 
 def human(value: Any, unit: Unit | None = None) -> Any:

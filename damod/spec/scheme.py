@@ -166,10 +166,8 @@ class Watermarks(Spec):
     @model_validator(mode="after")
     def _descending(self) -> Self:
         if self.metric != "none" and not self.high_permil >= self.mid_permil >= self.low_permil:
-            raise ValueError(
-                "watermarks must not rise from high to low"
-                f" ({self.high_permil}, {self.mid_permil}, {self.low_permil} permil)"
-            )
+            marks = f"{self.high_permil}, {self.mid_permil}, {self.low_permil} permil"
+            raise ValueError(f"watermarks must not rise from high to low ({marks})")
         return self
 
 
