@@ -10,7 +10,7 @@ from damod.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damoctl.commands.context import Context
+    from damoctl.context import Context
 
 NAME = "report"
 HELP = "show what monitoring found"
@@ -42,4 +42,8 @@ def run(argv: Sequence[str], ctx: Context) -> int:
 def usage() -> list[str]:
     """The lines of ``damoctl report --help``."""
     width = max(map(len, TYPES))
-    return ["usage: damoctl report TYPE [options]", "", *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items())]
+    return [
+        "usage: damoctl report TYPE [options]",
+        "",
+        *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items()),
+    ]
