@@ -16,12 +16,12 @@ from damoctl.flags.group import Grouped, Item, group, show
 from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
+from damod import units
 from damod.errors import DamodError, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
 _DEFAULT_RESET_MS = 1000
-_FILTER_LAYERS = {"addr": "core", "target": "core", "probe_hits_wsum": "core"}
 
 
 class Given(NamedTuple):
@@ -225,11 +225,10 @@ class _Builder:
             else:
                 self.plain(made, at, use, sample_us)
         if not self.partial:
-            self._quota_defaults(made, parts, at)
-        self._explain_layers(made, at)
+            self._quota_defaults(made, parts)
         return made
 
-    def _quota_defaults(self, made: dict[str, Any], parts: list[Use], at: str) -> None:
+    def _quota_defaults(self, made: dict[str, Any], parts: list[Use]) -> None:
         names = {use.option.name for use in parts}
         if not names:
             return
@@ -240,14 +239,6 @@ class _Builder:
             quotas["reset_interval_ms"] = _DEFAULT_RESET_MS
             self.notes.append(f"{parts[0]}: the limit holds each second (--damos_quota_interval says otherwise)")
 
-    def _explain_layers(self, made: dict[str, Any], at: str) -> None:
-        layers = [_FILTER_LAYERS.get(item["filter_type"], "ops") for item in made.get("filters", [])]
-        if "core" in layers and "ops" in layers and layers != sorted(layers):
-            self.notes.append(
-                f"{at}: the kernel decides by address, target and probe hits before it looks at pages, so those "
-                "filters come first whatever their order"
-            )
-
 
 def _from_hz(value: str, sample_us: int) -> str:
     """Percent for a rate in Hz: one access in each sample is 100 %."""
@@ -255,13 +246,7 @@ def _from_hz(value: str, sample_us: int) -> str:
         return value
     from fractions import Fraction
 
-    percent = Fraction(value[:-2].strip().replace(",", "")) * sample_us / 10_000
-    whole, rest = divmod(percent, 1)
-    digits = ""
-    while rest and len(digits) < 30:
-        digit, rest = divmod(rest * 10, 1)
-        digits += str(digit)
-    return f"{whole}.{digits} %" if digits else f"{whole} %"
+    return units.exact_percent(Fraction(value[:-2].strip().replace(",", "")) * sample_us / 10_000)
 
 
 def _weights_apart(uses: list[Use]) -> list[Use]:

@@ -18,7 +18,7 @@ class Tree(Protocol):
         ...
 
     def write(self, path: str, value: str) -> None:
-        """Write a file in one write(2). Raises OSError with what the kernel answered."""
+        """Write a file in one write(2). Raises OSError with what the kernel answered; "" never reaches the kernel."""
         ...
 
     def names(self, path: str = "") -> list[str]:
@@ -32,9 +32,10 @@ class Tree(Protocol):
         ...
 
     def read_rows(self, path: str, names: Sequence[str]) -> list[list[str]]:
-        """For numbered subdirectories 0, 1, ... of `path`, in order: the texts of the files `names` in each.
+        """For the numbered subdirectories of `path`, in numeric order: the texts of the files `names` in each.
 
-        The bulk path for `tried_regions`; a directory that vanishes meanwhile ends the rows.
+        The bulk path for `tried_regions`, whose numbers have holes on some kernels (12, 14, 16, ... on 6.16 to 6.18). A
+        directory that vanishes meanwhile ends the rows; a file that is missing in one that stays is ENOENT.
         """
         ...
 

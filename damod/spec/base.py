@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
 
 from damod import units
@@ -46,7 +46,7 @@ def _bounded(parse: Callable[[Any], int], top: int) -> Callable[[Any], int]:
     return check
 
 
-def _time(unit: str) -> Unit:
+def _time(unit: str, top: int = U64_MAX) -> Unit:
     def human(value: int) -> str:
         if value == U64_MAX:
             return "max"
@@ -54,15 +54,16 @@ def _time(unit: str) -> Unit:
         # exact_time says "max" from 2**64-1 ns on, which read back would be another number of a coarser unit.
         return f"{value:,} {unit}" if ns >= U64_MAX else units.exact_time(ns)
 
-    return Unit(unit, _bounded(lambda v: units.parse_time(v, unit), U64_MAX), human)
+    return Unit(unit, _bounded(lambda v: units.parse_time(v, unit), top), human)
 
 
-def _share(unit: str) -> Unit:
-    return Unit(unit, _bounded(lambda v: units.parse_whole_share(v, unit), U64_MAX), lambda v: units.share(v, unit))
+def _share(unit: str, top: int = U64_MAX) -> Unit:
+    return Unit(unit, _bounded(lambda v: units.parse_whole_share(v, unit), top), lambda v: units.share(v, unit))
 
 
 _BYTES = Unit("bytes", _bounded(units.parse_size, U64_MAX), units.exact_size)
 _ADDRESS = Unit("address", _bounded(units.parse_size, U64_MAX), lambda v: f"{v:,}")
+_COUNT32 = Unit("count", _bounded(units.parse_count, U32_MAX), lambda v: f"{v:,}")
 _COUNT = Unit("count", _bounded(units.parse_count, U64_MAX), lambda v: f"{v:,}")
 
 
@@ -70,7 +71,8 @@ def _annotated(unit: Unit) -> tuple[Unit, BeforeValidator]:
     return unit, BeforeValidator(unit.parse)
 
 
-_us, _ms, _bp, _permil = _time("us"), _time("ms"), _share("bp"), _share("permil")
+_us, _ms, _bp, _permil = _time("us"), _time("ms"), _share("bp"), _share("permil", U32_MAX)
+_ms32 = _time("ms", U32_MAX)
 
 Micros = Annotated[int, _us, BeforeValidator(_us.parse)]
 Millis = Annotated[int, _ms, BeforeValidator(_ms.parse)]
@@ -79,6 +81,11 @@ Permil = Annotated[int, _permil, BeforeValidator(_permil.parse)]
 Bytes = Annotated[int, _BYTES, BeforeValidator(_BYTES.parse)]
 Address = Annotated[int, _ADDRESS, BeforeValidator(_ADDRESS.parse)]
 Count = Annotated[int, _COUNT, BeforeValidator(_COUNT.parse)]
+# Where the kernel keeps an unsigned int, a larger number is ERANGE.
+Count32 = Annotated[int, _COUNT32, BeforeValidator(_COUNT32.parse)]
+I32_MAX = 2**31 - 1
+NodeId = Annotated[int, Field(ge=0, le=I32_MAX)]
+Millis32 = Annotated[int, _ms32, BeforeValidator(_ms32.parse)]
 Flag = Annotated[bool, BeforeValidator(units.parse_bool)]
 
 
@@ -106,6 +113,8 @@ class Rate:
     def samples(self, max_samples: int, *, upper: bool) -> int:
         """The bound in samples for the kernel: a lower bound is rounded up, an upper one down; u32 at most."""
         exact = self.value if self.unit == "samples" else self.value * max_samples / 100
+        if self.value == U64_MAX:
+            return U32_MAX
         whole = exact.numerator // exact.denominator if upper else -(-exact.numerator // exact.denominator)
         return min(whole, U32_MAX)
 
@@ -135,6 +144,8 @@ class Age:
 
     def aggrs(self, aggr_us: int, *, upper: bool) -> int:
         """The bound in aggregation intervals for the kernel: lower rounded up, upper down; u32 at most."""
+        if self.value == U64_MAX:
+            return U32_MAX
         if self.unit == "aggr_intervals":
             return min(self.value, U32_MAX)
         whole = self.value // max(aggr_us, 1) if upper else -(-self.value // max(aggr_us, 1))

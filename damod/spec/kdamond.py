@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
 from damod.errors import SpecInvalid
-from damod.spec.base import BasisPoints, Bytes, Count, Flag, Micros, Millis, Spec
+from damod.spec.base import BasisPoints, Bytes, Count, Count32, Flag, Micros, Millis32, Spec
 from damod.spec.filter import LAYER, AddressRange
 from damod.spec.scheme import Scheme
 
+# The smallest page of all architectures; see "Address Unit" in the kernel's Documentation/mm/damon/design.rst.
+PAGE = 4096
 Ops = Literal["vaddr", "fvaddr", "paddr"]
 
 
@@ -54,6 +56,13 @@ class Intervals(Spec):
             raise ValueError("sample_us is 0; the smallest is 1 us")
         if self.aggr_us < self.sample_us:
             raise ValueError(f"aggr_us ({self.aggr_us:,}) is below sample_us ({self.sample_us:,})")
+        goal = self.intervals_goal
+        # damon_valid_intervals_goal() in mm/damon/core.c: EINVAL for a tuned interval that starts outside its bounds.
+        if goal.active and not goal.min_sample_us <= self.sample_us <= goal.max_sample_us:
+            raise ValueError(
+                f"sample_us ({self.sample_us:,}), where the tuning starts, is outside of its goal's bounds"
+                f" ({goal.min_sample_us:,} to {goal.max_sample_us:,})"
+            )
         return self
 
 
@@ -120,7 +129,7 @@ class Probe(Spec):
 
     preps: tuple[ProbePrep, ...] = ()
     filters: tuple[ProbeFilter, ...] = ()
-    weight: Count = 0
+    weight: Count32 = 0
 
 
 class Primitives(Spec):
@@ -164,6 +173,8 @@ class Context(Spec):
     def _targets_fit(self, info: ValidationInfo) -> Self:
         if self.addr_unit == 0:
             raise ValueError("addr_unit is 0; the smallest is 1 byte")
+        if self.addr_unit < PAGE and self.addr_unit & (self.addr_unit - 1):
+            raise ValueError(f"addr_unit ({self.addr_unit:,}) below a page ({PAGE:,}) must be a power of two")
         if self.ops != "paddr":
             if self.addr_unit != 1:
                 raise ValueError(f"addr_unit ({self.addr_unit:,}) other than 1 is for paddr only")
@@ -184,7 +195,7 @@ class Kdamond(Spec):
 
     state: str | None = None
     pid: int | None = None
-    refresh_ms: Annotated[Millis, BeforeValidator(_old_refresh)] = 0
+    refresh_ms: Annotated[Millis32, BeforeValidator(_old_refresh)] = 0
     contexts: tuple[Context, ...] = (Context(),)
 
     @model_validator(mode="after")
@@ -192,6 +203,18 @@ class Kdamond(Spec):
         if len(self.contexts) != 1:
             raise ValueError(f"{len(self.contexts)} contexts; every kernel so far takes exactly one per kdamond")
         return self
+
+    def without_status(self) -> Self:
+        """What was set, without what was read: state, pid, statistics, the quota in force."""
+
+        def scheme(item: Scheme) -> Scheme:
+            quotas = item.quotas.model_copy(update={"effective_sz_bytes": 0})
+            return item.model_copy(update={"stats": None, "quotas": quotas})
+
+        contexts = tuple(
+            context.model_copy(update={"schemes": tuple(map(scheme, context.schemes))}) for context in self.contexts
+        )
+        return self.model_copy(update={"state": None, "pid": None, "contexts": contexts})
 
 
 _KDAMONDS = TypeAdapter(tuple[Kdamond, ...])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from damod.spec.base import (
     AccessRate,
     Age,
     Bytes,
     Count,
+    Count32,
     Flag,
     Micros,
     Millis,
+    NodeId,
     Permil,
     Rate,
     RegionAge,
@@ -93,8 +95,8 @@ class AccessPattern(Spec):
 class Dest(Spec):
     """A NUMA node that a migration goes to, with its share (weight) of the memory."""
 
-    id: int = Field(ge=0)
-    weight: Count = 0
+    id: NodeId
+    weight: Count32 = 0
 
 
 class QuotaGoal(Spec):
@@ -102,7 +104,7 @@ class QuotaGoal(Spec):
 
     metric: GoalMetric
     complement: Flag = False
-    nid: Count | None = None
+    nid: Count32 | None = None
     memcg_path: str | None = None
     target_value: Count
     current_value: Count = 0
@@ -131,8 +133,8 @@ class Quota(Spec):
     time_ms: Millis = 0
     sz_bytes: Bytes = 0
     reset_interval_ms: Millis = U64_MAX
-    fail_charge_num: Count = 0
-    fail_charge_denom: Count = 0
+    fail_charge_num: Count32 = 0
+    fail_charge_denom: Count32 = 0
     goals: tuple[QuotaGoal, ...] = ()
     goal_tuner: Literal["consist", "temporal"] = "consist"
     effective_sz_bytes: Bytes = 0
@@ -187,7 +189,7 @@ class Scheme(Spec):
 
     action: Action = "stat"
     dests: tuple[Dest, ...] = ()
-    target_nid: int | None = None
+    target_nid: Annotated[NodeId | None, BeforeValidator(lambda value: None if value in (-1, "-1") else value)] = None
     access_pattern: AccessPattern = AccessPattern()
     apply_interval_us: Micros = 0
     quotas: Quota = Quota()
@@ -199,8 +201,8 @@ class Scheme(Spec):
     @model_validator(mode="after")
     def _destination(self) -> Self:
         if self.action in MIGRATIONS:
-            if not self.dests and (self.target_nid is None or self.target_nid < 0):
+            if not self.dests and self.target_nid is None:
                 raise ValueError(f"{self.action} needs a node to go to (target_nid or dests)")
-        elif self.dests or self.target_nid not in (None, -1):
+        elif self.dests or self.target_nid is not None:
             raise ValueError(f"{self.action} goes nowhere: target_nid and dests are for {' and '.join(MIGRATIONS)}")
         return self
