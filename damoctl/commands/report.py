@@ -10,7 +10,7 @@ from damod.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damoctl.commands.context import Context
+    from damoctl.context import Context
 
 NAME = "report"
 HELP = "show what monitoring found"

@@ -6,23 +6,23 @@ damon_stat.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from damod.access.record import Record, from_live
-from damod.access.snapshot import Snapshot
-from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
 from damoctl.reports import access, options
+from damod.access.record import Record, from_live
+from damod.access.snapshot import Snapshot
+from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damoctl.commands.context import Context
+    from damoctl.context import Context
 
 DEFAULT_RECORD = "damon.data"
 
@@ -34,11 +34,8 @@ OPTIONS: tuple[Option, ...] = (
         (Word("delay", "seconds"), Word("count", "count")), least=0,
     ),
     Option(
-        ("--compat",), "format", "Compute as damo does, including what it gets wrong.", (Word("tool", choices=("damo",)),)
-    ),
-    Option(
-        ("--color",), "format", "Colours; auto is for terminals without NO_COLOR.",
-        (Word("when", choices=("auto", "always", "never")),), default="auto",
+        ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
+        (Word("tool", choices=("damo",)),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
 )  # fmt: skip
@@ -56,14 +53,14 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if any(name.startswith("ls_") for name in given):
         raise UsageError(
             "the keywords of formats are in the help",
-            hint="damoctl help access_format_options record_format_keywords|snapshot_format_keywords|region_format_keywords",
+            hint="damoctl help access_format_options {record,snapshot,region}_format_keywords",
         )
     compat = "compat" in given
     shown = options.from_words(given, compat=compat)
+    if ctx.json:
+        shown = replace(shown, as_json=True)
     paths = [path for name in ("input", "input_file") for use in given.get(name, ()) for path in use]
     term = ctx.term
-    if (choice := given.get("color", [["auto"]])[-1][0]) != "auto":
-        term = replace(term, color=choice == "always")
     delay_s, count = _repeat(given)
     if count != 1:
         term = replace(term, pager=False)
@@ -118,11 +115,11 @@ def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: b
         snapshots = [Snapshot.from_wire(wire) for wire in answer["snapshots"]]
         if any(snapshot.source != "damon_stat" for snapshot in snapshots):
             return from_live(snapshots), True
-        if snapshots and not os.path.exists(DEFAULT_RECORD):
+        if snapshots and not Path(DEFAULT_RECORD).exists():
             return from_live(snapshots), True
         trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
-    if os.path.exists(DEFAULT_RECORD):
-        ctx.stderr.write(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}\n")
+    if Path(DEFAULT_RECORD).exists():
+        ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
         return _read([DEFAULT_RECORD], compat=compat), False
     raise trouble
 

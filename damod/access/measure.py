@@ -82,8 +82,7 @@ def idle_us(regions: Regions, sample_us: int, aggr_us: int, *, compat: bool = Fa
     else:
         rates = list(regions.nr_accesses)
     return [
-        0 if rate else (age if age > 0 else 0) * aggr_us + aggr_us
-        for rate, age in zip(rates, regions.age, strict=True)
+        0 if rate else (age if age > 0 else 0) * aggr_us + aggr_us for rate, age in zip(rates, regions.age, strict=True)
     ]
 
 
@@ -124,7 +123,8 @@ def bin_edges(
     With `cumulate` each starts at `low`. damo's doubling bins (`compat`) may end right at `high` and so leave out the
     greatest value, and grow threefold when cumulated.
     """
-    edges, at = [], low
+    edges: list[tuple[int, int]] = []
+    at = low
     if logscale:
         width = max((high - low) // 1024, 1)
         while not edges or at < high or (at == high and not compat):
@@ -163,9 +163,7 @@ def percentiles(values: Sequence[int], amounts: Sequence[int], points: Sequence[
     last = len(order) - 1
     # bisect on whole numbers: the first region at which bytes so far * 100 >= p * total
     shares = [done * 100 for done in before]
-    return [
-        values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points
-    ]
+    return [values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
 
 _CHUNK = 1 << 20
+# Enough to tell the type of a file.
+_HEAD = 1 << 12
 # No single value (a snapshot, mostly) is larger; in a damaged file a lost bracket must not pull all of it into memory.
 _MAX_VALUE = 1 << 28
 # A parse error nearer than this to the end of the window may only mean that the rest is not read yet.
@@ -48,7 +50,7 @@ def read(path: str | Path, *, compat: bool = False) -> list[Record]:
 
 def read_stream(file: BinaryIO, name: str, *, compat: bool = False) -> list[Record]:
     """The records of an open file; `name` is for messages."""
-    head = file.read(_CHUNK)
+    head = file.read(_HEAD)
     if not head:
         raise BadRecord(f"{name} is empty, so it has no records")
     chunks = _chunks(file, head)
@@ -108,10 +110,14 @@ class _Window:
 
     def bad(self, what: str, at: int | None = None) -> BadRecord:
         """The error about something wrong at a place in the window."""
-        return BadRecord(f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}")
+        return BadRecord(
+            f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}"
+        )
 
     def truncated(self) -> BadRecord:
-        return BadRecord(f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters")
+        return BadRecord(
+            f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters"
+        )
 
     def _fill(self) -> bool:
         """Read at least as much as there already is of the value at hand; false at the end of the file."""
@@ -200,7 +206,7 @@ class _Window:
             if self.take(",]") == "]":
                 return
 
-    def keys(self) -> Iterator[str]:
+    def members(self) -> Iterator[str]:
         """The keys of the object that begins here; the caller takes the value behind each."""
         self.take("{")
         if self.peek() == "}":
@@ -232,7 +238,7 @@ def _record(window: _Window, *, compat: bool) -> Record:
         raise window.bad("something that is no record")
     found: dict[str, Any] = {}
     snapshots: list[tuple[Snapshot, int | None]] | None = None
-    for key in window.keys():
+    for key in window.members():
         if key == "snapshots":
             snapshots = []
             for _ in window.items():
@@ -358,9 +364,7 @@ def _joined(found: Mapping[str, Any], snapshots: Sequence[tuple[Snapshot, int | 
     for snapshot, sample in snapshots:
         sample_us, aggr_us = _in_force(intervals, snapshot, sample)
         ready.append(
-            replace(
-                snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters
-            )
+            replace(snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters)
         )
     return Record(
         kdamond=kdamond,
@@ -456,7 +460,9 @@ def _from_text(chunks: Iterator[bytes], name: str) -> list[Record]:
             continue
         try:
             for column, value in zip(
-                lines.columns[-1], (low, high, samples, -1 if match["age"] == "None" else int(match["age"])), strict=True
+                lines.columns[-1],
+                (low, high, samples, -1 if match["age"] == "None" else int(match["age"])),
+                strict=True,
             ):
                 column.append(value)
         except OverflowError as exc:
