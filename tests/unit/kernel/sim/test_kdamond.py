@@ -33,8 +33,8 @@ def test_sampling_sees_the_pattern():
     """Regions in a segment get its share of samples, those across it less by the part that lies outside."""
     made = target((0, 10, 0, 0), (10, 20, 0, 0), (20, 40, 0, 0), (40, 50, 0, 0))
     counts = [[0] * 4 for _ in range(50)]
-    for row in counts:
-        sample(made, [(10 * PAGE, 30 * PAGE, 1.0), (45 * PAGE, 46 * PAGE, 0.5)], 100, random.Random(id(row)))
+    for seed, row in enumerate(counts):
+        sample(made, [(10 * PAGE, 30 * PAGE, 1.0), (45 * PAGE, 46 * PAGE, 0.5)], 100, random.Random(seed))
         row[:] = made.nr
     means = [sum(column) / 50 for column in zip(*counts, strict=True)]
     assert means[:2] == [0, 100]
