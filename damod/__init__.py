@@ -1,3 +1,3 @@
-"""damod: the library and the daemon. What a set-up is (spec), what DAMON says (access), where Linux is touched (kernel)."""
+"""The library and the daemon: what a set-up is (spec), what DAMON says (access), where Linux is touched (kernel)."""
 
 __version__ = "0.1.0"

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+# `typing` alone costs damoctl as much start-up time as everything that it needs to call the daemon.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class DamodError(Exception):
@@ -105,11 +108,25 @@ class NoData(DamodError):
     exit_status = 10
 
 
+class BadRecord(DamodError):
+    """A file that is no record of monitoring results, or a damaged or unfinished one."""
+
+    code = "bad-record"
+    exit_status = 12
+
+
 class ProtocolError(DamodError):
     """A peer sent what is not MessagePack-RPC, or more of it than allowed."""
 
     code = "protocol"
     exit_status = 11
+
+
+class Busy(DamodError):
+    """The daemon has as many connections open, or an answer is as large, as it allows."""
+
+    code = "busy"
+    exit_status = 12
 
 
 class Internal(DamodError):

@@ -256,6 +256,18 @@ def percent(value: float | Fraction, *, raw: bool = False) -> str:
     return f"{whole:,}.{tail} %" if tail else f"{whole:,} %"
 
 
+def exact_percent(value: Fraction) -> str:
+    """Percent with all its decimals (``0.00001 %``), so that `parse_share` reads back the same."""
+    whole, rest = divmod(value, 1)
+    digits = ""
+    while rest:
+        digit, rest = divmod(rest * 10, 1)
+        digits += str(digit)
+        if len(digits) > 40:
+            raise ValueError(f"{value} % has no end as a decimal number")
+    return f"{whole:,}.{digits} %" if digits else f"{whole:,} %"
+
+
 def share(value: int | Fraction, unit: str, *, raw: bool = False) -> str:
     """A share of `unit` (percent, permil, bp) as percent; `raw` in its own unit."""
     return percent(value, raw=True) if raw else percent(Fraction(value) * 100 / SHARE_WHOLE[unit])

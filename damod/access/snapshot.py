@@ -15,7 +15,8 @@ from typing import Any
 class Regions:
     """Parallel columns. `start`/`end` in bytes, `nr_accesses` in samples, `age` in aggregation intervals.
 
-    `probe_hits` has one sequence per region, `sz_filter_passed` bytes per region; both None where not known.
+    An unknown age is -1. `probe_hits` has one sequence per region, `sz_filter_passed` bytes per region; both None
+    where not known.
     """
 
     start: Sequence[int] = ()
@@ -39,8 +40,9 @@ class Snapshot:
 
     `kdamond`, `context`, `target` are indices; `start_ns`/`end_ns` are on the kernel's trace clock (monotonic) and
     `wall_offset_ns` added to them gives time since the epoch. `sample_us`/`aggr_us` are those in force for this
-    snapshot (auto-tuned ones included). `source` is "ring", "tried_regions" or "damon_stat". `lost` counts trace
-    events the ring lost since the snapshot before.
+    snapshot (auto-tuned ones included), 0 where a record does not tell. `source` is "ring", "tried_regions" or
+    "damon_stat". `lost` counts trace events the ring lost since the snapshot before. `stats` are the DAMOS stats of
+    the scheme that took the snapshot, as the kernel names them.
     """
 
     kdamond: int
@@ -58,11 +60,13 @@ class Snapshot:
     lost: int = 0
     filters: Sequence[Mapping[str, Any]] = field(default=())
     intervals_goal: Mapping[str, int] | None = None
+    stats: Mapping[str, int] | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """The snapshot as msgpack-able data; columns stay columns."""
         plain = {name: getattr(self, name) for name in Snapshot.__slots__ if name != "regions"}
         plain["filters"] = [dict(item) for item in self.filters]
+        plain["stats"] = None if self.stats is None else dict(self.stats)
         columns = {
             name: value if value is None else list(value)
             for name in Regions.__slots__

@@ -18,7 +18,7 @@ class Tree(Protocol):
         ...
 
     def write(self, path: str, value: str) -> None:
-        """Write a file in one write(2). Raises OSError with what the kernel answered."""
+        """Write a file in one write(2). Raises OSError with what the kernel answered; "" never reaches the kernel."""
         ...
 
     def names(self, path: str = "") -> list[str]:
@@ -32,9 +32,10 @@ class Tree(Protocol):
         ...
 
     def read_rows(self, path: str, names: Sequence[str]) -> list[list[str]]:
-        """For numbered subdirectories 0, 1, ... of `path`, in order: the texts of the files `names` in each.
+        """For the numbered subdirectories of `path`, in numeric order: the texts of the files `names` in each.
 
-        The bulk path for `tried_regions`; a directory that vanishes meanwhile ends the rows.
+        The bulk path for `tried_regions`, whose numbers have holes on some kernels (12, 14, 16, ... on 6.16 to 6.18). A
+        directory that vanishes meanwhile ends the rows; a file that is missing in one that stays is ENOENT.
         """
         ...
 
@@ -46,8 +47,10 @@ class Tree(Protocol):
 class RawRing(Protocol):
     """An own tracefs instance with some events switched on. One reader."""
 
-    cpus: Sequence[int]
-    page_size: int
+    @property
+    def cpus(self) -> Sequence[int]: ...
+    @property
+    def page_size(self) -> int: ...
 
     def read(self, cpu: int) -> bytes:
         """The next whole page of a CPU's ring (header included, as trace_pipe_raw gives it); b"" when none is there.
@@ -132,10 +135,16 @@ class Kernel(Protocol):
 
     name: str
     release: str
-    damon: Tree
-    modules: Tree
-    trace: Trace
-    proc: Proc
-    clock: Clock
+
+    @property
+    def damon(self) -> Tree: ...
+    @property
+    def modules(self) -> Tree: ...
+    @property
+    def trace(self) -> Trace: ...
+    @property
+    def proc(self) -> Proc: ...
+    @property
+    def clock(self) -> Clock: ...
 
     def close(self) -> None: ...

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
 
 from damod import units
@@ -46,19 +46,24 @@ def _bounded(parse: Callable[[Any], int], top: int) -> Callable[[Any], int]:
     return check
 
 
-def _time(unit: str) -> Unit:
+def _time(unit: str, top: int = U64_MAX) -> Unit:
     def human(value: int) -> str:
-        return "max" if value == U64_MAX else units.exact_time(value * units.TIME_NS[unit])
+        if value == U64_MAX:
+            return "max"
+        ns = value * units.TIME_NS[unit]
+        # exact_time says "max" from 2**64-1 ns on, which read back would be another number of a coarser unit.
+        return f"{value:,} {unit}" if ns >= U64_MAX else units.exact_time(ns)
 
-    return Unit(unit, _bounded(lambda v: units.parse_time(v, unit), U64_MAX), human)
+    return Unit(unit, _bounded(lambda v: units.parse_time(v, unit), top), human)
 
 
-def _share(unit: str) -> Unit:
-    return Unit(unit, _bounded(lambda v: units.parse_whole_share(v, unit), U64_MAX), lambda v: units.share(v, unit))
+def _share(unit: str, top: int = U64_MAX) -> Unit:
+    return Unit(unit, _bounded(lambda v: units.parse_whole_share(v, unit), top), lambda v: units.share(v, unit))
 
 
 _BYTES = Unit("bytes", _bounded(units.parse_size, U64_MAX), units.exact_size)
 _ADDRESS = Unit("address", _bounded(units.parse_size, U64_MAX), lambda v: f"{v:,}")
+_COUNT32 = Unit("count", _bounded(units.parse_count, U32_MAX), lambda v: f"{v:,}")
 _COUNT = Unit("count", _bounded(units.parse_count, U64_MAX), lambda v: f"{v:,}")
 
 
@@ -66,7 +71,8 @@ def _annotated(unit: Unit) -> tuple[Unit, BeforeValidator]:
     return unit, BeforeValidator(unit.parse)
 
 
-_us, _ms, _bp, _permil = _time("us"), _time("ms"), _share("bp"), _share("permil")
+_us, _ms, _bp, _permil = _time("us"), _time("ms"), _share("bp"), _share("permil", U32_MAX)
+_ms32 = _time("ms", U32_MAX)
 
 Micros = Annotated[int, _us, BeforeValidator(_us.parse)]
 Millis = Annotated[int, _ms, BeforeValidator(_ms.parse)]
@@ -75,6 +81,11 @@ Permil = Annotated[int, _permil, BeforeValidator(_permil.parse)]
 Bytes = Annotated[int, _BYTES, BeforeValidator(_BYTES.parse)]
 Address = Annotated[int, _ADDRESS, BeforeValidator(_ADDRESS.parse)]
 Count = Annotated[int, _COUNT, BeforeValidator(_COUNT.parse)]
+# Where the kernel keeps an unsigned int, a larger number is ERANGE.
+Count32 = Annotated[int, _COUNT32, BeforeValidator(_COUNT32.parse)]
+I32_MAX = 2**31 - 1
+NodeId = Annotated[int, Field(ge=0, le=I32_MAX)]
+Millis32 = Annotated[int, _ms32, BeforeValidator(_ms32.parse)]
 Flag = Annotated[bool, BeforeValidator(units.parse_bool)]
 
 
@@ -90,26 +101,28 @@ class Rate:
 
     @classmethod
     def parse(cls, text: object) -> Rate:
-        """From ``5 %``, ``3 samples``, ``50 hz``-free forms of damo, or a bare number of percent."""
+        """From ``5 %``, ``3 samples``, or a bare number of percent."""
         if isinstance(text, Rate):
             return text
         if isinstance(text, str) and text.strip().endswith(("samples", "sample")):
-            return cls(Fraction(units.parse_count(text.strip().rsplit("s", 2 if text.strip().endswith("s") else 1)[0])), "samples")
+            return cls(Fraction(_COUNT.parse(text.strip().removesuffix("s").removesuffix("sample"))), "samples")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an access rate (like 5% or '3 samples')")
-        return cls(units.parse_share(text, "percent"), "percent")
+        # damo's float arithmetic turns the largest number into one more, and its users' files have that.
+        return cls(min(units.parse_share(text, "percent"), Fraction(U64_MAX)), "percent")
 
     def samples(self, max_samples: int, *, upper: bool) -> int:
         """The bound in samples for the kernel: a lower bound is rounded up, an upper one down; u32 at most."""
         exact = self.value if self.unit == "samples" else self.value * max_samples / 100
+        if self.value == U64_MAX:
+            return U32_MAX
         whole = exact.numerator // exact.denominator if upper else -(-exact.numerator // exact.denominator)
         return min(whole, U32_MAX)
 
     def __str__(self) -> str:
         if self.unit == "samples":
             return f"{int(self.value):,} samples"
-        text = units.percent(self.value)
-        return text if units.parse_share(text, "percent") == self.value else f"{float(self.value)!r} %"
+        return units.exact_percent(self.value)
 
 
 @dataclass(frozen=True)
@@ -125,13 +138,15 @@ class Age:
         if isinstance(text, Age):
             return text
         if isinstance(text, str) and text.strip().endswith(("aggr_intervals", "aggr_interval")):
-            return cls(units.parse_count(text.strip().split("aggr")[0]), "aggr_intervals")
+            return cls(_COUNT.parse(text.strip().split("aggr")[0]), "aggr_intervals")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an age (like 5s or '3 aggr_intervals')")
         return cls(_us.parse(text), "us")
 
     def aggrs(self, aggr_us: int, *, upper: bool) -> int:
         """The bound in aggregation intervals for the kernel: lower rounded up, upper down; u32 at most."""
+        if self.value == U64_MAX:
+            return U32_MAX
         if self.unit == "aggr_intervals":
             return min(self.value, U32_MAX)
         whole = self.value // max(aggr_us, 1) if upper else -(-self.value // max(aggr_us, 1))
@@ -145,9 +160,14 @@ AccessRate = Annotated[Rate, PlainValidator(Rate.parse), PlainSerializer(str)]
 RegionAge = Annotated[Age, PlainValidator(Age.parse), PlainSerializer(str)]
 
 
+def _unit_within(annotation: Any) -> Unit | None:
+    found = (item for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Unit))
+    return next(found, None) or next(filter(None, map(_unit_within, get_args(annotation))), None)
+
+
 def unit_of(field: FieldInfo) -> Unit | None:
-    """The `Unit` of a field, if it is one of the scalar types above."""
-    return next((item for item in field.metadata if isinstance(item, Unit)), None)
+    """The `Unit` of a field, if it is one of the scalar types above, or an optional one, or several of one."""
+    return next((item for item in field.metadata if isinstance(item, Unit)), None) or _unit_within(field.annotation)
 
 
 def human(value: Any, unit: Unit | None = None) -> Any:

@@ -41,7 +41,7 @@ class AddressRange(Spec):
         return self
 
 
-class _Filter(Spec):
+class BaseFilter(Spec):
     """`matching` says whether memory of the type (or all other) is meant, `allow` what happens to it."""
 
     filter_type: FilterType
@@ -49,20 +49,20 @@ class _Filter(Spec):
     allow: Flag = False
 
 
-class PageFilter(_Filter):
+class PageFilter(BaseFilter):
     """A filter by a property of the page that needs no further argument."""
 
     filter_type: Literal["anon", "active", "young", "unmapped"]
 
 
-class MemcgFilter(_Filter):
+class MemcgFilter(BaseFilter):
     """Pages charged to one memory cgroup, by its path below the cgroup mount."""
 
     filter_type: Literal["memcg"]
     memcg_path: str = Field(min_length=1)
 
 
-class HugepageFilter(_Filter):
+class HugepageFilter(BaseFilter):
     """Pages whose folio size lies in [min, max]."""
 
     filter_type: Literal["hugepage_size"]
@@ -75,21 +75,21 @@ class HugepageFilter(_Filter):
         return self
 
 
-class AddrFilter(_Filter):
+class AddrFilter(BaseFilter):
     """Regions, cut at the borders, inside an address range."""
 
     filter_type: Literal["addr"]
     address_range: AddressRange
 
 
-class TargetFilter(_Filter):
+class TargetFilter(BaseFilter):
     """Regions of one monitoring target, by its index in the context."""
 
     filter_type: Literal["target"]
     damon_target_idx: Count
 
 
-class ProbeHitsFilter(_Filter):
+class ProbeHitsFilter(BaseFilter):
     """Regions whose weighted sum of probe hits lies in [min, max]. No released kernel takes it in sysfs yet."""
 
     filter_type: Literal["probe_hits_wsum"]
@@ -97,7 +97,8 @@ class ProbeHitsFilter(_Filter):
 
 
 # What damo and the kernel write into the fields that a type does not use.
-_UNUSED: tuple[Any, ...] = (None, "", "0", 0, ["0", "0"], [0, 0], ["0 B", "0 B"], {"start": "0", "end": "0"}, {"start": 0, "end": 0})
+_NO_RANGE = ({"start": "0", "end": "0"}, {"start": 0, "end": 0})
+_UNUSED: tuple[Any, ...] = (None, "", "0", 0, ["0", "0"], [0, 0], ["0 B", "0 B"], *_NO_RANGE)
 _OWN = {
     "memcg": "memcg_path",
     "hugepage_size": "hugepage_size",
@@ -112,11 +113,7 @@ def _drop_unused(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     own = _OWN.get(str(value.get("filter_type")))
-    kept = {
-        key: item
-        for key, item in value.items()
-        if key not in _OWN.values() or key == own or item not in _UNUSED
-    }
+    kept = {key: item for key, item in value.items() if key not in _OWN.values() or key == own or item not in _UNUSED}
     if "filter_pass" in kept:
         kept.setdefault("allow", kept.pop("filter_pass"))
     return kept

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
 from damod.errors import SpecInvalid
-from damod.spec.base import BasisPoints, Bytes, Count, Flag, Micros, Millis, Spec
-from damod.spec.filter import AddressRange
+from damod.spec.base import BasisPoints, Bytes, Count, Count32, Flag, Micros, Millis32, Spec
+from damod.spec.filter import LAYER, AddressRange
 from damod.spec.scheme import Scheme
 
+# The smallest page of all architectures; see "Address Unit" in the kernel's Documentation/mm/damon/design.rst.
+PAGE = 4096
 Ops = Literal["vaddr", "fvaddr", "paddr"]
 
 
@@ -54,6 +56,13 @@ class Intervals(Spec):
             raise ValueError("sample_us is 0; the smallest is 1 us")
         if self.aggr_us < self.sample_us:
             raise ValueError(f"aggr_us ({self.aggr_us:,}) is below sample_us ({self.sample_us:,})")
+        goal = self.intervals_goal
+        # damon_valid_intervals_goal() in mm/damon/core.c: EINVAL for a tuned interval that starts outside its bounds.
+        if goal.active and not goal.min_sample_us <= self.sample_us <= goal.max_sample_us:
+            raise ValueError(
+                f"sample_us ({self.sample_us:,}), where the tuning starts, is outside of its goal's bounds"
+                f" ({goal.min_sample_us:,} to {goal.max_sample_us:,})"
+            )
         return self
 
 
@@ -84,7 +93,8 @@ class Target(Spec):
         for left, right in pairwise(self.regions):
             if right.start < left.end:
                 raise ValueError(
-                    f"regions overlap or are out of order: [{left.start:,}, {left.end:,}) before [{right.start:,}, {right.end:,})"
+                    "regions overlap or are out of order: "
+                    f"[{left.start:,}, {left.end:,}) before [{right.start:,}, {right.end:,})"
                 )
         return self
 
@@ -119,7 +129,7 @@ class Probe(Spec):
 
     preps: tuple[ProbePrep, ...] = ()
     filters: tuple[ProbeFilter, ...] = ()
-    weight: Count = 0
+    weight: Count32 = 0
 
 
 class Primitives(Spec):
@@ -160,14 +170,16 @@ class Context(Spec):
     schemes: tuple[Scheme, ...] = ()
 
     @model_validator(mode="after")
-    def _targets_fit(self) -> Self:
+    def _targets_fit(self, info: ValidationInfo) -> Self:
         if self.addr_unit == 0:
             raise ValueError("addr_unit is 0; the smallest is 1 byte")
+        if self.addr_unit < PAGE and self.addr_unit & (self.addr_unit - 1):
+            raise ValueError(f"addr_unit ({self.addr_unit:,}) below a page ({PAGE:,}) must be a power of two")
         if self.ops != "paddr":
             if self.addr_unit != 1:
                 raise ValueError(f"addr_unit ({self.addr_unit:,}) other than 1 is for paddr only")
             missing = [index for index, target in enumerate(self.targets) if not target.pid]
-            if missing:
+            if missing and not (info.context or {}).get("template"):
                 raise ValueError(f"{self.ops} needs a pid in target {', '.join(map(str, missing))}")
         if self.ops == "fvaddr" and any(not target.regions for target in self.targets):
             raise ValueError("fvaddr needs regions in each target")
@@ -183,7 +195,7 @@ class Kdamond(Spec):
 
     state: str | None = None
     pid: int | None = None
-    refresh_ms: Annotated[Millis, BeforeValidator(_old_refresh)] = 0
+    refresh_ms: Annotated[Millis32, BeforeValidator(_old_refresh)] = 0
     contexts: tuple[Context, ...] = (Context(),)
 
     @model_validator(mode="after")
@@ -192,33 +204,51 @@ class Kdamond(Spec):
             raise ValueError(f"{len(self.contexts)} contexts; every kernel so far takes exactly one per kdamond")
         return self
 
+    def without_status(self) -> Self:
+        """What was set, without what was read: state, pid, statistics, the quota in force."""
+
+        def scheme(item: Scheme) -> Scheme:
+            quotas = item.quotas.model_copy(update={"effective_sz_bytes": 0})
+            return item.model_copy(update={"stats": None, "quotas": quotas})
+
+        contexts = tuple(
+            context.model_copy(update={"schemes": tuple(map(scheme, context.schemes))}) for context in self.contexts
+        )
+        return self.model_copy(update={"state": None, "pid": None, "contexts": contexts})
+
 
 _KDAMONDS = TypeAdapter(tuple[Kdamond, ...])
 
 
 def problem_path(loc: Sequence[str | int]) -> str:
     """``kdamonds[0].contexts[0].intervals`` from pydantic's location; union members are left out."""
-    parts = [part for part in loc if isinstance(part, int) or part.isidentifier()]
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return "kdamonds" + text
+    text = "kdamonds"
+    for before, part in zip((None, *loc), loc, strict=False):
+        # ("filters", 0, "memcg", "memcg_path"): an index is followed by the name of the class in the union.
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.isidentifier() and not (isinstance(before, int) and part in LAYER):
+            text += f".{part}"
+    return text
 
 
-def parse_kdamonds(data: object) -> tuple[Kdamond, ...]:
+def parse_kdamonds(data: object, *, template: bool = False) -> tuple[Kdamond, ...]:
     """Kdamonds from JSON-like data: ``{"kdamonds": [...]}`` or the bare list that damo also writes.
 
+    A `template` may lack what is filled in before a start: the pids of targets.
     Raises SpecInvalid with all problems at once, each with its path.
     """
     if isinstance(data, dict):
         unknown = sorted(set(data) - {"kdamonds"})
         if "kdamonds" not in data or unknown:
             raise SpecInvalid(
-                "a kdamonds spec is {\"kdamonds\": [...]} or a list"
+                'a kdamonds spec is {"kdamonds": [...]} or a list'
                 + (f", not something with {', '.join(map(repr, unknown))}" if unknown else ""),
                 hint="`damoctl args damon` prints one to start from",
             )
         data = data["kdamonds"]
     try:
-        return _KDAMONDS.validate_python(data)
+        return _KDAMONDS.validate_python(data, context={"template": template})
     except ValidationError as exc:
         problems = [
             {"path": problem_path(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from damod.spec.base import AccessRate, Age, BasisPoints, Bytes, Count, Flag, Micros, Millis, Permil, Rate, RegionAge, Spec
+from damod.spec.base import (
+    AccessRate,
+    Age,
+    Bytes,
+    Count,
+    Count32,
+    Flag,
+    Micros,
+    Millis,
+    NodeId,
+    Permil,
+    Rate,
+    RegionAge,
+    Spec,
+)
 from damod.spec.filter import Filter
 from damod.units import U64_MAX
 
@@ -81,8 +95,8 @@ class AccessPattern(Spec):
 class Dest(Spec):
     """A NUMA node that a migration goes to, with its share (weight) of the memory."""
 
-    id: int = Field(ge=0)
-    weight: Count = 0
+    id: NodeId
+    weight: Count32 = 0
 
 
 class QuotaGoal(Spec):
@@ -90,7 +104,7 @@ class QuotaGoal(Spec):
 
     metric: GoalMetric
     complement: Flag = False
-    nid: Count | None = None
+    nid: Count32 | None = None
     memcg_path: str | None = None
     target_value: Count
     current_value: Count = 0
@@ -119,8 +133,8 @@ class Quota(Spec):
     time_ms: Millis = 0
     sz_bytes: Bytes = 0
     reset_interval_ms: Millis = U64_MAX
-    fail_charge_num: Count = 0
-    fail_charge_denom: Count = 0
+    fail_charge_num: Count32 = 0
+    fail_charge_denom: Count32 = 0
     goals: tuple[QuotaGoal, ...] = ()
     goal_tuner: Literal["consist", "temporal"] = "consist"
     effective_sz_bytes: Bytes = 0
@@ -152,9 +166,8 @@ class Watermarks(Spec):
     @model_validator(mode="after")
     def _descending(self) -> Self:
         if self.metric != "none" and not self.high_permil >= self.mid_permil >= self.low_permil:
-            raise ValueError(
-                f"watermarks must not rise from high to low ({self.high_permil}, {self.mid_permil}, {self.low_permil} permil)"
-            )
+            marks = f"{self.high_permil}, {self.mid_permil}, {self.low_permil} permil"
+            raise ValueError(f"watermarks must not rise from high to low ({marks})")
         return self
 
 
@@ -176,7 +189,7 @@ class Scheme(Spec):
 
     action: Action = "stat"
     dests: tuple[Dest, ...] = ()
-    target_nid: int | None = None
+    target_nid: Annotated[NodeId | None, BeforeValidator(lambda value: None if value in (-1, "-1") else value)] = None
     access_pattern: AccessPattern = AccessPattern()
     apply_interval_us: Micros = 0
     quotas: Quota = Quota()
@@ -188,8 +201,8 @@ class Scheme(Spec):
     @model_validator(mode="after")
     def _destination(self) -> Self:
         if self.action in MIGRATIONS:
-            if not self.dests and (self.target_nid is None or self.target_nid < 0):
+            if not self.dests and self.target_nid is None:
                 raise ValueError(f"{self.action} needs a node to go to (target_nid or dests)")
-        elif self.dests or self.target_nid not in (None, -1):
+        elif self.dests or self.target_nid is not None:
             raise ValueError(f"{self.action} goes nowhere: target_nid and dests are for {' and '.join(MIGRATIONS)}")
         return self

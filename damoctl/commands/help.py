@@ -1,0 +1,82 @@
+"""damoctl help: the long lists of options and keywords that --help of a command leaves out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from damod.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from damoctl.context import Context
+
+NAME = "help"
+HELP = "long lists of options and keywords"
+
+TOPICS = {
+    "damon_param_options": "[all|monitoring|damos]: what to monitor and what to do (start, tune, record, args damon)",
+    "access_filter_options": "which accesses to show (report access, record, args accesses_filter)",
+    "access_format_options": "[options|record_format_keywords|snapshot_format_keywords|region_format_keywords]: "
+    "how to show accesses (report access, args accesses_format)",
+}
+_CATEGORIES = ("all", "monitoring", "damos")
+_LEVELS = ("record", "snapshot", "region")
+
+
+def _one_of(words: Sequence[str], allowed: Sequence[str], topic: str) -> str:
+    from damoctl.flags.option import near
+
+    if len(words) > 1:
+        raise UsageError(f"help {topic} takes one word, not {' '.join(words)!r}")
+    if words and words[0] not in allowed:
+        raise UsageError(f"help {topic} knows {', '.join(allowed)}, not {words[0]!r}{near(words[0], allowed)}")
+    return words[0] if words else allowed[0]
+
+
+def _params(words: Sequence[str], width: int) -> str:
+    from damoctl.flags.help import param_options
+
+    return param_options(_one_of(words, _CATEGORIES, "damon_param_options"), width)
+
+
+def _filters(words: Sequence[str], width: int) -> str:
+    from damoctl.flags.access import FILTERS
+    from damoctl.flags.help import options_help
+
+    _one_of(words, ("options",), "access_filter_options")
+    return options_help(FILTERS, width)
+
+
+def _formats(words: Sequence[str], width: int) -> str:
+    keywords = [f"{level}_format_keywords" for level in _LEVELS]
+    what = _one_of(words, ["options", *keywords], "access_format_options")
+    if what == "options":
+        from damoctl.flags.access import FORMATS
+        from damoctl.flags.help import options_help
+
+        return options_help(FORMATS, width)
+    from damoctl.reports import columns
+
+    level = what.removesuffix("_format_keywords")
+    keywords_of = {"record": columns.RECORD, "snapshot": columns.SNAPSHOT, "region": columns.REGION}[level]
+    return "\n\n".join(f"{name}\n{keyword.about}" for name, keyword in keywords_of.items())
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Print a topic, or the topics."""
+    topics = {"damon_param_options": _params, "access_filter_options": _filters, "access_format_options": _formats}
+    words = [word for word in argv if word not in ("-h", "--help")]
+    if not words:
+        width = max(map(len, TOPICS))
+        lines = [f"  {name:<{width}}  {about}" for name, about in TOPICS.items()]
+        ctx.print("usage: damoctl help <topic>\n\ntopics\n" + "\n".join(lines))
+        return 0
+    if words[0] not in topics:
+        from damoctl.flags.option import near
+
+        raise UsageError(
+            f"there is no help on {words[0]!r}{near(words[0], topics)}", hint=f"topics are {', '.join(topics)}"
+        )
+    ctx.print(topics[words[0]](words[1:], max(60, min(ctx.term.width, 100))))
+    return 0

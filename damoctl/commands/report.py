@@ -1,0 +1,50 @@
+"""`damoctl report TYPE`: a table of report types, each imported only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from damod.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from damoctl.context import Context
+
+NAME = "report"
+HELP = "show what monitoring found"
+
+# type -> (module with run(argv, ctx) -> int, one line of help)
+TYPES: dict[str, tuple[str, str]] = {
+    "access": ("damoctl.commands.report_access", "access patterns of the monitored memory"),
+    "damon": ("damoctl.commands.report_damon", "kdamonds: parameters, state, what their schemes did"),
+}
+
+
+def run(argv: Sequence[str], ctx: Context) -> int:
+    """Run the report that the first word names with the rest of the words."""
+    if argv and argv[0] in ("-h", "--help"):
+        ctx.term.write(usage())
+        return 0
+    if not argv:
+        raise UsageError("report what?", hint=f"one of: {', '.join(TYPES)}")
+    found = TYPES.get(argv[0])
+    if found is None:
+        from damoctl.flags.option import near
+
+        raise UsageError(
+            f"there is no report {argv[0]!r}{near(argv[0], TYPES)}", hint=f"reports are: {', '.join(TYPES)}"
+        )
+    status: int = import_module(found[0]).run(argv[1:], ctx)
+    return status
+
+
+def usage() -> list[str]:
+    """The lines of ``damoctl report --help``."""
+    width = max(map(len, TYPES))
+    return [
+        "usage: damoctl report TYPE [options]",
+        "",
+        *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items()),
+    ]

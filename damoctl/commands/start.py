@@ -1,0 +1,110 @@
+"""damoctl start: options, a keyword, a pid, a command or a whole spec become running kdamonds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from damoctl.flags.option import Option, Word
+from damod.errors import DamodError, NotFound
+
+if TYPE_CHECKING:
+    from damoctl.context import Context
+    from damod.rpc.client import Client
+
+EXAMPLES = """\
+  damoctl start paddr                      physical memory, default parameters
+  damoctl start 1234                       the memory of a process
+  damoctl start "./workload --fast"        a command, watched from its first instruction
+  damoctl start tiering.yaml               a whole set-up, as `damoctl args damon --format yaml` prints it
+  damoctl start --damos_action pageout --damos_access_rate 0% 0% --damos_age 30s max
+"""
+
+NAME = Option(("--name",), "command", "Name of the set of kdamonds (default: adhoc).", (Word("name"),))
+JSON = Option(("--json",), "command", "Print the answer for programs.")
+DRY_RUN = Option(("--dry_run", "--dry-run"), "command", "Only tell what would be done.")
+# Taken for damo's users and without effect: damod logs what it writes itself, and knows one interface.
+DEBUG = Option(("--debug_damon",), "command", "Accepted for damo's users; the daemon's log has it.", hidden=True)
+INTERFACE = Option(
+    ("--damon_interface_DEPRECATED", "--damon_interface"),
+    "command",
+    "Accepted for damo's users; only sysfs is left.",
+    (Word("interface", choices=("sysfs", "debugfs", "auto")),),
+    hidden=True,
+)
+OWN = (
+    NAME,
+    Option(
+        ("--take_over", "--take-over"),
+        "command",
+        "Stop somebody else's DAMON or the damon_stat module that is in the way.",
+    ),
+    DRY_RUN,
+    JSON,
+    DEBUG,
+    INTERFACE,
+)
+
+
+def node_ram(client: Client) -> Any:
+    """A callable nid -> [(start, end), ...] that asks the daemon, whose kernel's nodes count; LookupError if none."""
+
+    def ask(nid: int) -> list[tuple[int, int]]:
+        try:
+            return [(start, end) for start, end in client.call("machine.node_ram", nid=nid)["ranges"]]
+        except NotFound as exc:
+            raise LookupError(nid) from exc
+
+    return ask
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Start kdamonds; a command target runs from the moment that DAMON watches it."""
+    if any(word in ("-h", "--help") for word in argv):
+        from damoctl.flags.help import command_help
+
+        ctx.print(command_help("start", "Start DAMON with given parameters.", EXAMPLES, OWN))
+        return 0
+    from damoctl.flags.compile import compile_words, explain
+
+    with ctx.client() as client:
+        compiled = compile_words(argv, own=OWN, node_ram=node_ram(client))
+        line = compiled.line
+        child = None
+        dry_run = line.has("--dry_run")
+        if compiled.command:
+            from damoctl.child import HeldChild, command_words
+
+            words = command_words(compiled.command.text)
+            child = HeldChild(words)
+            compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
+        try:
+            result = client.call(
+                "kdamonds.start",
+                kdamonds=compiled.spec["kdamonds"],
+                name=line.last("--name", "adhoc"),
+                take_over=line.has("--take_over"),
+                dry_run=dry_run,
+            )
+        except DamodError as error:
+            if child:
+                child.drop()
+            raise explain(error, compiled.given) from error
+        except BaseException:
+            if child:
+                child.drop()
+            raise
+    if child:
+        child.drop() if dry_run else child.release()
+    if line.has("--json") or ctx.json:
+        ctx.print_json(result)
+        return 0
+    for note in [*compiled.notes, *result["notes"]]:
+        ctx.note(f"note: {note}")
+    if dry_run:
+        for write in result["writes"]:
+            ctx.print(write)
+        return 0
+    for kdamond in result["kdamonds"]:
+        target = f", watching pid {child.pid}" if child else ""
+        ctx.print(f"started kdamond {kdamond['index']} (pid {kdamond['pid']}) of {result['name']}{target}")
+    return 0

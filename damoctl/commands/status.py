@@ -1,0 +1,62 @@
+"""damoctl status: the daemon, its sets of kdamonds, and everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from damod import units
+
+if TYPE_CHECKING:
+    from damoctl.context import Context
+
+
+def render(status: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a `daemon.status` answer."""
+    daemon = status["daemon"]
+    kernel = daemon["kernel"]
+    uptime = units.time(int(daemon["uptime_s"]) * units.TIME_NS["s"])
+    yield f"damod {daemon['version']} (pid {daemon['pid']}), up {uptime}, on {kernel['name']} {kernel['release']}"
+    for kdamond in status["kdamonds"]:
+        yield "  " + kdamond_line(kdamond)
+    busy = [module for module in status["modules"] if module["enabled"]]
+    for module in busy:
+        yield f"  module {module['name']} is on" + (f", its kdamond has pid {module['pid']}" if module["pid"] else "")
+    if not status["kdamonds"] and not busy:
+        yield "  no kdamond is running; `damoctl start paddr` starts one"
+    for problem in status["problems"]:
+        yield f"  problem: {problem}"
+
+
+def kdamond_line(kdamond: Mapping[str, Any]) -> str:
+    """One kdamond: index, state, pid, whose it is, what it does."""
+    whose = kdamond["name"] if kdamond["owner"] == "damod" else "(not damod's)"
+    words = [
+        f"kdamond {kdamond['index']}: {kdamond['state']}",
+        f"pid {kdamond['pid']}" if kdamond["pid"] else "",
+        whose,
+    ]
+    words.append(", ".join(filter(None, [kdamond["ops"], *kdamond["actions"]])))
+    return ", ".join(word for word in words if word)
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Ask the daemon how things are."""
+    as_json = ctx.json
+    for word in argv:
+        if word == "--json":
+            as_json = True
+        else:
+            from damoctl.options import Parser
+
+            parser = Parser("status", "What the daemon, its kdamonds and others' kdamonds are doing.")
+            parser.add_argument("--json", action="store_true", help="for programs")
+            parser.parse_args(argv)
+    with ctx.client() as client:
+        status = client.call("daemon.status")
+    if as_json:
+        ctx.print_json(status)
+    else:
+        for line in render(status):
+            ctx.print(line)
+    return 0

@@ -1,0 +1,33 @@
+"""damoctl stop: end kdamonds that damod started; nobody else's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from damoctl.context import Context
+
+EXAMPLES = """\
+  damoctl stop                 everything that damod runs
+  damoctl stop adhoc           the set started by a plain `damoctl start`
+  damoctl stop --kdamond 1     one kdamond, by its index in `damoctl status`
+"""
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Stop all sets, one by name, or one kdamond by index."""
+    from damoctl.options import Parser
+
+    parser = Parser("stop", "Stop DAMON that damod started. Kdamonds of others are left alone.", EXAMPLES)
+    parser.add_argument("name", nargs="?", help="name of a set (default: all)")
+    parser.add_argument("--kdamond", type=int, metavar="INDEX", help="only this kdamond")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    args = parser.parse_args(argv)
+    with ctx.client() as client:
+        result = client.call("kdamonds.stop", name=args.name, kdamond=args.kdamond)
+    if args.json or ctx.json:
+        ctx.print_json(result)
+        return 0
+    for kdamond in result["stopped"]:
+        ctx.print(f"stopped kdamond {kdamond['index']} (pid {kdamond['pid']}) of {kdamond['name']}")
+    return 0

@@ -1,0 +1,125 @@
+"""What the positional argument is: a keyword, a pid, a command, or a whole set-up as text or file.
+
+Nothing is started here: a command is only recognised and given back.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from damoctl.flags.option import near
+from damoctl.flags.table import OPS
+from damod.errors import NotFound, UsageError
+
+KEYWORDS = ("paddr", "vaddr", "fvaddr", "ongoing")
+
+
+class Command(NamedTuple):
+    """A command line for /bin/sh that the caller shall start, and monitor."""
+
+    text: str
+
+
+class Deduced(NamedTuple):
+    """One of: operations set, pid, command, document, or `ongoing` (what runs already)."""
+
+    ops: str = ""
+    pid: int | None = None
+    command: Command | None = None
+    document: Any = None
+    ongoing: bool = False
+
+
+def _yaml(text: str, where: str) -> Any:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Plain(base):  # type: ignore[misc]
+        """YAML without the surprises of version 1.1: no `on`, no 1:30, no 012; a key twice is an error."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value]
+            twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+            if twice is not None:
+                mark = twice.start_mark
+                raise UsageError(f"{where}:{mark.line + 1}:{mark.column + 1}: key {twice.value!r} is there twice")
+            found: dict[Any, Any] = super().construct_mapping(node, deep)
+            return found
+
+    Plain.yaml_implicit_resolvers = {}
+    for tag, pattern, first in (
+        ("null", r"^(?:null|~|)$", ["n", "~", ""]),
+        ("bool", r"^(?:true|false)$", list("tf")),
+        ("int", r"^(?:0|-?[1-9][0-9]*)$", list("-0123456789")),
+        ("float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+$", list("-0123456789")),
+    ):
+        import re
+
+        Plain.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
+    try:
+        return yaml.load(text, Loader=Plain)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise UsageError(f"{where}{at}: this is not YAML: {exc.problem}") from exc
+
+
+def parse_document(text: str, where: str) -> Any:
+    """JSON or YAML text as plain values. Raises UsageError with the place."""
+    stripped = text.lstrip()
+    if stripped[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as exc:
+            if where.endswith((".yaml", ".yml")):
+                return _yaml(text, where)
+            raise UsageError(f"{where}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}") from exc
+    return _yaml(text, where)
+
+
+def _looks_like_text(word: str) -> bool:
+    return word.lstrip()[:1] in ("{", "[") or "\n" in word or word.startswith(("kdamonds:", "- "))
+
+
+def read_document(word: str) -> Any:
+    """The document that a word is, names, or (for ``-``) that comes on standard input."""
+    if word == "-":
+        return parse_document(sys.stdin.read(), "standard input")
+    if _looks_like_text(word):
+        return parse_document(word, "the given text")
+    try:
+        return parse_document(Path(word).read_text(encoding="utf-8"), word)
+    except FileNotFoundError as exc:
+        raise NotFound(
+            f"{word} is neither a file nor JSON or YAML text", hint="give a file name, the text itself, or -"
+        ) from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"cannot read {word}: {exc}") from exc
+
+
+def deduce(word: str, *, which: Callable[[str], str | None] = shutil.which) -> Deduced:
+    """What the word is. Raises UsageError or NotFound."""
+    if word == "ongoing":
+        return Deduced(ongoing=True)
+    if word in OPS:
+        return Deduced(ops=word)
+    if word.isdecimal():
+        return Deduced(pid=int(word))
+    if word == "-" or _looks_like_text(word) or word.endswith((".json", ".yaml", ".yml")):
+        return Deduced(document=read_document(word))
+    first = word.split()[0] if word.split() else ""
+    if first and which(first):
+        return Deduced(command=Command(word))
+    if Path(word).is_file():
+        return Deduced(document=read_document(word))
+    raise NotFound(
+        f"{word!r} is no monitoring target: not paddr, vaddr or fvaddr, no pid, no command that is found, no file"
+        + near(word, KEYWORDS),
+        hint="a whole set-up may be given as JSON or YAML text, as a file, or as - for standard input",
+    )

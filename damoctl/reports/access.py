@@ -1,0 +1,183 @@
+"""`report access`: the access pattern of memory, region by region or as a distribution, in formats made of keywords.
+
+`compute` selects, merges and sorts records into a `Report`; `render` yields its lines. Snapshots are drawn one after
+the other, so only one at a time is in memory as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from damoctl.reports import styles
+from damoctl.reports.box import Bounds
+from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
+from damoctl.reports.options import Options
+from damoctl.reports.styles import Templates
+from damoctl.reports.view import RecordView, SnapshotView
+from damoctl.term.term import Term
+from damod.access import measure, select
+from damod.access.record import Record
+from damod.access.snapshot import Snapshot
+from damod.errors import NoData
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The records as they will be shown: filtered, merged, each snapshot's regions by address.
+
+    `totals` has the total bytes of each snapshot of each record; `bounds` the least and greatest age (us), access rate
+    (percent) and size of all regions if a box shows them.
+    """
+
+    records: Sequence[Record]
+    totals: Sequence[Sequence[int]]
+    templates: Templates
+    bounds: Mapping[str, Bounds]
+    options: Options
+
+
+def compute(records: Sequence[Record], options: Options, *, live: bool = False) -> Report:
+    """What to show of `records`. NoData if they cannot answer what the options ask for."""
+    if not (options.as_json or options.raw_form) or select.needs_intervals(options.selection):
+        _check_intervals(records)
+    found, totals = [], []
+    for record in records:
+        kept, total = select.apply(
+            _tidy(record, merge=live and options.merge), options.selection, compat=options.compat
+        )
+        if kept.snapshots:
+            found.append(kept)
+            totals.append(total)
+    if records and any(record.snapshots for record in records) and not found:
+        raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
+    templates = styles.apply_edits(
+        styles.templates(
+            options.style,
+            styles.facts(found),
+            region_box=options.region_box,
+            total_sz_only=options.total_sz_only,
+            compat=options.compat,
+        ),
+        options.edits,
+    )
+    boxed = (
+        "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
+    )
+    return Report(found, totals, templates, _bounds(found, options) if boxed else {}, options)
+
+
+def _check_intervals(records: Sequence[Record]) -> None:
+    for record in records:
+        if any(not (snapshot.sample_us and snapshot.aggr_us) for snapshot in record.snapshots):
+            raise NoData(
+                f"the record of target {record.target_id} lacks the intervals, so access rates and ages are not known",
+                hint="--raw_form and --json show it as it is",
+            )
+
+
+def _tidy(record: Record, *, merge: bool) -> Record:
+    """Regions by address; live ones merged."""
+
+    def tidy(snapshot: Snapshot) -> Snapshot:
+        regions = select.by_address(snapshot.regions)
+        if merge:
+            regions = measure.merged(regions)
+        return snapshot if regions is snapshot.regions else replace(snapshot, regions=regions)
+
+    return replace(record, snapshots=[tidy(snapshot) for snapshot in record.snapshots])
+
+
+def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
+    ages: list[float] = []
+    rates: list[float] = []
+    sizes: list[float] = []
+    for record in records:
+        for snapshot in record.snapshots:
+            regions = snapshot.regions
+            if not len(regions):
+                continue
+            for least_most, column in (
+                (ages, measure.ages_us(set(regions.age), snapshot.aggr_us)),
+                (
+                    rates,
+                    measure.percents(
+                        sorted(set(regions.nr_accesses)), snapshot.sample_us, snapshot.aggr_us, compat=options.compat
+                    ),
+                ),
+                (sizes, measure.sizes(regions)),
+            ):
+                least_most += (min(column), max(column))
+    return {
+        name: (min(values), max(values)) if values else (0, 0)
+        for name, values in (("age", ages), ("access_rate", rates), ("size", sizes))
+    }
+
+
+def render(report: Report, term: Term) -> Iterator[str]:
+    """The lines of the report; an item may be a block of several lines."""
+    options, templates = report.options, report.templates
+    if options.as_json:
+        from damoctl.reports.listing import json_lines
+
+        yield from json_lines(report.records, raw=options.raw, compat=options.compat)
+        return
+    if options.raw_form:
+        from damoctl.reports.listing import raw_form
+
+        yield from raw_form(report.records, raw=options.raw)
+        return
+    for record, totals in zip(report.records, report.totals, strict=True):
+        view = RecordView(record, options, templates, color=term.color)
+        if templates.record_head:
+            yield _block(templates.record_head, RECORD, view, options)
+        for index, (snapshot, total) in enumerate(zip(record.snapshots, totals, strict=True)):
+            if index:
+                yield ""
+            shown = SnapshotView(view, snapshot, total, report.bounds)
+            if templates.snapshot_head:
+                yield _block(templates.snapshot_head, SNAPSHOT, shown, options)
+            if templates.region and len(snapshot.regions):
+                yield from _region_lines(templates.region, shown, options)
+            if templates.snapshot_tail:
+                yield _block(templates.snapshot_tail, SNAPSHOT, shown, options)
+        if templates.record_tail:
+            yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword]:
+    """A template cut into literal text and keywords; what is no keyword of this position stays literal."""
+    parts: list[str | Keyword] = []
+    literal, at = "", 0
+    while at < len(template):
+        close = template.find(">", at) if template[at] == "<" else -1
+        keyword = keywords.get(template[at : close + 1]) if close > 0 else None
+        if keyword is None:
+            literal += template[at]
+            at += 1
+            continue
+        parts += [literal, keyword]
+        literal, at = "", close + 1
+    return [*parts, literal]
+
+
+def _block(template: str, keywords: Mapping[str, Keyword], view: RecordView | SnapshotView, options: Options) -> str:
+    return "".join(
+        part if isinstance(part, str) else part.show(view).ljust(options.min_chars.get(part.name, 0))
+        for part in _parts(template, keywords)
+    )
+
+
+def _region_lines(template: str, view: SnapshotView, options: Options) -> Iterator[str]:
+    """One line per region, made column by column: each keyword formats and pads all its values at once."""
+    parts = _parts(template, REGION)
+    line = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts)
+    columns = []
+    for part in parts:
+        if isinstance(part, Keyword):
+            width = options.min_chars.get(part.name, 0)
+            shown = part.show(view)
+            columns.append([text.ljust(width) for text in shown] if width else shown)
+    if not columns:
+        return iter([line % ()] * len(view.regions))
+    return map(line.__mod__, zip(*columns, strict=True))

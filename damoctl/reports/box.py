@@ -1,0 +1,58 @@
+"""A region as a box: `|000|`, whose length, colour and height stand for its age, access rate and size (or others).
+
+Values are rescaled from what all shown regions have to a range of columns, digits or rows; a box says little in
+absolute terms and much by comparison with its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+from damoctl.term import heat
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What length, colour and height stand for (in this order), in which range and scale each is drawn."""
+
+    values: Sequence[str] = ("age", "access_rate", "size")
+    ranges: Sequence[tuple[int, int]] = ((1, 30), (0, 9), (1, 5))
+    scales: Sequence[str] = ("log", "linear", "log")
+    colorset: str = "gray"
+    align: str = "left"
+
+
+def rescaled(values: Sequence[float], bounds: Bounds, into: tuple[int, int], scale: str) -> list[int]:
+    """Each value's place in `into`, as its place between `bounds`; the greatest where all are equal."""
+    low, high = bounds
+    if scale == "log":
+        low, high = (log2(low) if low > 0 else 0), (log2(high) if high > 0 else 0)
+        values = [log2(value) if value > 0 else 0 for value in values]
+    first, last = into
+    if low == high:
+        return [last] * len(values)
+    step = (last - first) / (high - low)
+    return [int((value - low) * step + first) for value in values]
+
+
+def boxes(columns: Sequence[Sequence[float] | None], bounds: Sequence[Bounds], box: Box, *, color: bool) -> list[str]:
+    """The box of each region; `columns` and `bounds` belong to length, colour and height.
+
+    A column of None (`none`) always draws the least. A box of several rows ends with a newline.
+    """
+    count = next((len(column) for column in columns if column is not None), 0)
+    length, level, height = (
+        [into[0]] * count if column is None else rescaled(column, bound, into, scale)
+        for column, bound, into, scale in zip(columns, bounds, box.ranges, box.scales, strict=True)
+    )
+    widest, tallest = box.ranges[0][1], box.ranges[2][1]
+    drawn = []
+    for columns_wide, digit, rows in zip(length, level, height, strict=True):
+        pad = " " * (widest - columns_wide) if box.align == "right" else ""
+        row = f"{pad}|{heat.run(digit, columns_wide, box.colorset, color=color)}|"
+        drawn.append("\n".join([row] * rows) + ("\n" if tallest > 1 else ""))
+    return drawn

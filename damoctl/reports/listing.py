@@ -1,0 +1,48 @@
+"""Records as they are: the classic raw listing and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from damod import units
+from damod.access.record import Record
+
+
+def raw_form(records: Sequence[Record], *, raw: bool) -> Iterator[str]:
+    """The classic listing: hexadecimal addresses, samples, age in aggregation intervals (-1 if unknown)."""
+    for record in records:
+        if not record.snapshots:
+            continue
+        base = record.snapshots[0].start_ns
+        yield f"base_time_absolute: {units.time(base + record.snapshots[0].wall_offset_ns, raw=raw)}"
+        yield f"data source: {record.data_source}"
+        yield ""
+        for snapshot in record.snapshots:
+            start, end = snapshot.start_ns, snapshot.end_ns
+            yield f"monitoring_start:    {units.time(start - base, raw=raw):>16}"
+            yield f"monitoring_end:      {units.time(end - base, raw=raw):>16}"
+            yield f"monitoring_duration: {units.time(end - start, raw=raw):>16}"
+            yield f"target_id: {record.target_id}"
+            regions = snapshot.regions
+            yield f"nr_regions: {len(regions)}"
+            yield "# start_addr     end_addr        length  nr_accesses   age"
+            for low, high, samples, age in zip(
+                regions.start, regions.end, regions.nr_accesses, regions.age, strict=True
+            ):
+                yield f"{low:012x}-{high:012x} ({units.size(high - low, raw=raw):>12}) {samples:11d} {age:5d}"
+            yield ""
+        yield ""
+
+
+def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterator[str]:
+    """The records as a JSON list in damo's record format, one item per record."""
+    import json
+
+    from damod.records.damo_json import to_plain
+
+    last = len(records) - 1
+    yield "["
+    for index, record in enumerate(records):
+        text = json.dumps(to_plain(record, raw=raw, compat=compat), indent=4)
+        yield "\n".join(f"    {line}" for line in text.split("\n")) + ("," if index < last else "")
+    yield "]"

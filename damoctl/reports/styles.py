@@ -1,0 +1,185 @@
+"""The templates of `report access`: what each style prints at each position, given what the records have to tell.
+
+A template is text with ``<keyword>``s (see `columns`); an empty one prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from damoctl.reports.box import Box
+from damod.access.record import Record
+
+# Filters that the kernel evaluates page by page, so that only a part of a region may pass.
+PAGE_FILTERS = ("anon", "active", "memcg", "young", "hugepage_size", "unmapped")
+
+
+class Facts(NamedTuple):
+    """What of the records decides about optional parts, once for all of them."""
+
+    records: int = 1
+    several_snapshots: bool = False
+    filtered: bool = False
+    probed: bool = False
+    tuned: bool = False
+    sourced: bool = False
+    lost: bool = False
+
+
+def facts(records: Sequence[Record]) -> Facts:
+    """The facts of these records."""
+    return Facts(
+        records=len(records),
+        several_snapshots=any(len(record.snapshots) > 1 for record in records),
+        filtered=any(item.get("filter_type") in PAGE_FILTERS for record in records for item in record.filters),
+        probed=any(snapshot.regions.probe_hits for record in records for snapshot in record.snapshots),
+        tuned=any(record.intervals is not None and record.intervals.goal.active for record in records),
+        sourced=any(record.data_source == "damon_stat" for record in records),
+        lost=any(snapshot.lost for record in records for snapshot in record.snapshots),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """One template per position."""
+
+    record_head: str = ""
+    snapshot_head: str = ""
+    region: str = ""
+    snapshot_tail: str = ""
+    record_tail: str = ""
+
+    def edited(self, action: str, position: str, template: str) -> Templates:
+        """With one position set, or a line appended to it. ``\\n`` in a template is a newline."""
+        template = template.replace("\\n", "\n")
+        before = getattr(self, position)
+        return replace(self, **{position: f"{before}\n{template}" if action == "append" and before else template})
+
+
+class Style(NamedTuple):
+    """A preset. `sort` are its sort keys with whether each is descending; None leaves address order."""
+
+    name: str
+    box: Box | None = None
+    sort: Sequence[tuple[str, bool]] | None = None
+
+
+_FLAT = Box(ranges=((1, 40), (0, 9), (1, 1)), colorset="emotion", align="right")
+_NAMED = (
+    Style("detailed"),
+    Style("simple-boxes", _FLAT),
+    Style("cold", _FLAT, (("temperature", False),)),
+    Style("hot", _FLAT, (("temperature", True),)),
+    Style("temperature-sz-hist"),
+    Style("recency-sz-hist"),
+    Style("recency-percentiles"),
+    Style("temperature-percentiles"),
+)
+STYLES: dict[str, Style] = {style.name: style for style in _NAMED}
+STYLES["cold-memory-tail"] = STYLES["recency-sz-hist"]
+STYLES["idle-time-percentiles"] = STYLES["recency-percentiles"]
+
+_TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
+_DF_TYPE = "# damos filters (df): <filters passed type>"
+
+
+def _lines(*lines: str | bool) -> str:
+    return "\n".join(line for line in lines if isinstance(line, str))
+
+
+def _detailed_head(known: Facts) -> str:
+    return _lines(
+        known.several_snapshots and _TIME,
+        "heatmap: <heatmap>",
+        "intervals: <snapshot intervals>",
+        known.filtered and _DF_TYPE,
+        known.filtered and "df-pass: <filters passed heatmap>",
+        known.probed and "#   addr         size         access_hz age           probe_hits",
+    )
+
+
+def _detailed_region(known: Facts) -> str:
+    if known.probed:
+        return "<index> <start address> <size>  <access hz> <age> <probe hits> "
+    passed = " df-passed <filters passed bytes>" if known.filtered else ""
+    return "<index> addr <start address> size <size> access <access hz> age <age>" + passed
+
+
+def _histogram_head(known: Facts, legend: str, metric: str) -> str:
+    return _lines(
+        *((_DF_TYPE, f"{legend} <df-passed size>", f"<{metric}-df-passed-sz histogram>", "") if known.filtered else ()),
+        f"{legend} <total size>",
+        f"<{metric}-sz histogram>",
+    )
+
+
+def _percentiles_head(known: Facts, metric: str) -> str:
+    return _lines(
+        known.several_snapshots and _TIME,
+        *(
+            (_DF_TYPE, f"# df-passed {metric} percentiles", f"<df-passed {metric} percentiles>", "")
+            if known.filtered
+            else ()
+        ),
+        f"# total {metric} percentiles",
+        f"<{metric} percentiles>",
+    )
+
+
+def _body(style: str, known: Facts) -> tuple[str, str]:
+    """Snapshot head and region template of a style."""
+    if style == "simple-boxes":
+        return _TIME, "<box> size <size> access <access hz> age <age>"
+    if style in ("cold", "hot"):
+        return _detailed_head(known), "<box> <size> <access hz> <age>"
+    if style == "temperature-sz-hist":
+        return _histogram_head(known, "<temperature>", "temperature"), ""
+    if style == "recency-sz-hist":
+        return _histogram_head(known, "<idle time (us)>", "recency"), ""
+    if style in ("recency-percentiles", "temperature-percentiles"):
+        return _percentiles_head(known, style.removesuffix("-percentiles")), ""
+    return _detailed_head(known), _detailed_region(known)
+
+
+def templates(
+    style: str, known: Facts, *, region_box: bool = False, total_sz_only: bool = False, compat: bool = False
+) -> Templates:
+    """The templates of a style. damo (`compat`) shows a record's line in place of the snapshot tail with boxes."""
+    head, region = _body(style, known)
+    tail = _lines(
+        "memory bw estimate: <estimated memory bandwidth>"
+        + ("  df-passed: <filters passed estimated memory bandwidth>" if known.filtered else ""),
+        "total size: <total bytes>" + ("  df-passed <filters passed bytes>" if known.filtered else ""),
+        known.lost and "# lost: <lost events> trace events before this snapshot",
+    )
+    record_tail = _lines(
+        "record DAMON intervals: <intervals>",
+        known.tuned and "# <intervals goal>",
+        known.sourced and "# data source: <data source>",
+    )
+    if region_box:
+        region = "<box>" + region
+        tail = _lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
+    if total_sz_only:
+        head, region, tail = "", "", "<total bytes>"
+    return Templates(
+        record_head=(
+            "kdamond <kdamond index> / context <context index> / scheme <scheme index> / target id <target id>"
+            " / recorded for <duration> from <abs start time>"
+            if known.records > 1
+            else ""
+        ),
+        snapshot_head=head,
+        region=region,
+        snapshot_tail=tail,
+        record_tail=record_tail,
+    )
+
+
+def apply_edits(found: Templates, edits: Iterable[tuple[str, str, str]]) -> Templates:
+    """The templates after all ``--format set|append`` in order."""
+    for action, position, template in edits:
+        found = found.edited(action, position, template)
+    return found

@@ -1,0 +1,706 @@
+"""Owning DAMON without breaking anyone: sets of kdamonds over a pool of slots. Synchronous; one thread calls it.
+
+DAMON's sysfs is one global tree, and `nr_kdamonds` cannot be written while any kdamond runs. So damod allocates a pool
+of slots once, when it takes the idle interface; then starting, changing or stopping one set never disturbs another.
+
+- Ours is a slot that `slots.json` names, as long as the same kernel thread runs in it. After a crash or an upgrade the
+  next damod finds them there and goes on: same pid, ages kept (`open`).
+- Somebody else's kdamond is never written to, and `nr_kdamonds` is never written while one runs, unless the operator
+  says `take_over` (stop it, take the interface) or `adopt` (make it ours as it is).
+- Directories that are allocated but idle belong to nobody: any DAMON tool throws them away, and so do we, with a note.
+- Two damods with one runtime directory exclude each other by a lock. With different ones, each sees the other's
+  kdamonds as somebody else's and refuses to start; that is all a kernel can tell.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from damod.access.snapshot import Regions
+from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
+from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
+from damod.kernel import features as feature_table
+from damod.kernel import modules, paths, reader, tried
+from damod.kernel.control import Control, need_damon
+from damod.kernel.features import Features
+from damod.kernel.interface import Kernel
+from damod.kernel.refusal import refused
+from damod.kernel.writer import Write, notes, resolve, writes
+from damod.spec.base import human
+from damod.spec.diff import Change, diff
+from damod.spec.filter import Filter
+from damod.spec.kdamond import Kdamond
+from damod.spec.needs import check
+from damod.spec.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A kdamond that runs, as far as looking at what it sees needs. `target_pids` is empty for paddr."""
+
+    slot: int
+    pid: int
+    ours: bool
+    ops: str
+    sample_us: int
+    aggr_us: int
+    nr_targets: int
+    target_pids: tuple[int | None, ...]
+    max_nr_regions: int
+    probes: bool
+    intervals_goal: Mapping[str, int] | None
+
+
+POOL = 8
+"""Slots allocated at once. An idle one costs the kernel two small directories, a kdamond more than eight is rare (one
+per policy and node), and the pool can only grow while nothing runs."""
+
+
+class Owner:
+    """The kdamonds of this machine, ours and others'. `open` before use, `close` at the end."""
+
+    def __init__(self, kernel: Kernel, runtime_dir: Path, *, pool: int = POOL) -> None:
+        self.kernel = kernel
+        self._dir = RuntimeDir(runtime_dir)
+        self._pool = pool
+        self._slots = Slots()
+        self._tried: Features | None = None
+        self._problems: deque[str] = deque(maxlen=20)
+
+    # -- life of the daemon ------------------------------------------------------------------------------------------
+
+    def open(self) -> dict[str, list[dict[str, Any]]]:
+        """Take the lock and adopt what an earlier damod left running; see `adopt_running`."""
+        self._dir.lock()
+        return self.adopt_running()
+
+    def close(self, *, release: bool = False) -> None:
+        """Let another damod in. With `release` also stop all sets and give the interface back as it was."""
+        try:
+            if release:
+                self.stop()
+                self.release()
+        finally:
+            self._dir.unlock()
+
+    def adopt_running(self) -> dict[str, list[dict[str, Any]]]:
+        """Read what was ours and keep what still is: {"adopted": [...], "lost": [...]} with index, name and pid."""
+        try:
+            self._slots = self._dir.load()
+        except ValueError as exc:
+            self._problems.append(f"{exc}; kdamonds that it named are treated as somebody else's (see `damoctl adopt`)")
+            self._slots = Slots()
+        if not self._slots.owned:
+            return {"adopted": [], "lost": []}
+        alive = {life.slot: life for life in self._lives()}
+        adopted, lost = [], []
+        for item in list(self._slots.owned.values()):
+            life = alive.get(item.slot)
+            if life and life.pid and item.pid is None:
+                # The daemon died between its `on` and the kernel's answer; the slot of our pool was empty before.
+                item = self._identified(item, life.pid)
+                self._slots = self._slots.with_slot(item)
+            if life and self._is_ours(life):
+                adopted.append({"index": item.slot, "name": item.name, "pid": item.pid})
+            else:
+                lost.append({"index": item.slot, "name": item.name, "pid": item.pid})
+                self._lose(item)
+        self._save()
+        return {"adopted": adopted, "lost": lost}
+
+    def release(self) -> None:
+        """Give the interface back: no directories of ours, modules as they were. Does nothing while anything runs."""
+        if any(life.on for life in self._lives()):
+            return
+        if self._slots.pool:
+            self._write(paths.NR_KDAMONDS, "0", "giving back the slots")
+            self._slots = replace(self._slots, pool=0)
+            self._tried = None
+            self._save()
+        self._restore_modules()
+
+    # -- sets ------------------------------------------------------------------------------------------------------
+
+    def start(
+        self, name: str, kdamonds: Sequence[Kdamond], *, take_over: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Start a set: all of its kdamonds or none.
+
+        Returns {"name", "kdamonds": [{"index", "pid", "state"}], "notes"}; a dry run has "writes" per kdamond instead
+        and touches nothing. Raises SpecInvalid/UsageError, NotFound (a pid), Conflict, FeatureMissing, KernelRefused.
+        """
+        check_name(name)
+        if not kdamonds:
+            raise UsageError(
+                "a set needs at least one kdamond", hint="`damoctl args damon` prints a spec to start from"
+            )
+        need_damon(self.kernel)
+        self._reap()
+        if self._slots.of(name):
+            raise Conflict(
+                f"a set named {name!r} runs already",
+                hint="`damoctl tune` changes it, `damoctl stop` ends it, `--name` starts another one beside it",
+                name=name,
+            )
+        targets = [self._targets(item) for item in kdamonds]
+        self._check_nodes(kdamonds)
+        specs = [resolve(item, self.kernel.proc) for item in kdamonds]
+        self._refuse_in_the_way(take_over)
+        if dry_run:
+            known = self.features()
+            check(specs, known)
+            plans = [{"index": index, "writes": _plain(writes(item, index, known))} for index, item in enumerate(specs)]
+            return {"name": name, "kdamonds": plans, "notes": self._notes(specs, known)}
+        if take_over and self.foreign():
+            # Their directories show what this kernel has; better to refuse before they are stopped.
+            check(specs, self.features())
+            self._stop_foreign()
+        told = self._take_interface(len(specs))
+        known = self._try_features()
+        check(specs, known)
+        free = self._free()
+        if len(free) < len(specs):
+            raise Conflict(
+                f"{len(specs)} kdamonds were asked for, but only {len(free)} of the {self._slots.pool} slots are free",
+                hint="stop a set; the pool can grow (kdamonds.pool in damod.yaml) only while no kdamond runs",
+            )
+        control = Control(self.kernel, known)
+        started: list[Owned] = []
+        try:
+            if take_over:
+                self._switch_modules_off()
+            for index, (slot, spec) in enumerate(zip(free, specs, strict=False)):
+                item = Owned(slot, name, index, spec, started_ns=self.kernel.clock.time_ns(), targets=targets[index])
+                self._own(item)
+                started.append(item)
+                self._own(self._identified(item, control.start(slot, spec)))
+        except BaseException:
+            for item in reversed(started):
+                self._undo_start(control, item)
+            self._restore_modules_if_idle()
+            raise
+        rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
+        return {"name": name, "kdamonds": rows, "notes": told + self._notes(specs, known)}
+
+    def tune(
+        self,
+        name: str | None,
+        kdamonds: Sequence[Kdamond],
+        *,
+        base: Sequence[Kdamond] | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
+
+        With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
+
+        Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
+        started anew, since the kernel cannot carry its regions over.
+        """
+        self._reap()
+        name = self._the_set(name)
+        owned = self._slots.of(name)
+        if base is not None and tuple(base) != tuple(item.spec for item in owned):
+            raise Conflict(f"the set {name!r} was changed by somebody else meanwhile", hint="look at it and try again")
+        if len(owned) != len(kdamonds):
+            raise UsageError(
+                f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
+                hint="tune changes kdamonds that run; stop the set and start it with the new number",
+            )
+        targets = [self._targets(item) for item in kdamonds]
+        self._check_nodes(kdamonds)
+        specs = [resolve(item, self.kernel.proc) for item in kdamonds]
+        known = self.features() if dry_run else self._try_features()
+        check(specs, known)
+        changes = diff([item.spec for item in owned], specs)
+        told = self._notes(specs, known)
+        told += [
+            f"kdamond {item.slot} is started anew" for item, spec in zip(owned, specs, strict=True) if _anew(item, spec)
+        ]
+        if not dry_run:
+            control = Control(self.kernel, known)
+            done: list[Owned] = []
+            try:
+                for item, spec, processes in zip(owned, specs, targets, strict=True):
+                    self._change(control, item, spec, processes)
+                    done.append(item)
+            except DamodError:
+                for item in done:
+                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets)
+                raise
+        rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
+        return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
+
+    def stop(self, name: str | None = None, slot: int | None = None) -> list[dict[str, Any]]:
+        """Stop a set, one kdamond of ours, or (neither given) all sets; [{"index", "pid"}] of what was stopped."""
+        self._reap()
+        items: Iterable[Owned]
+        if slot is not None:
+            items = [self._our_slot(slot)]
+        elif name is not None:
+            items = self._slots.of(name)
+            if not items:
+                raise NotFound(f"no set named {name!r} runs{self._running()}", hint="`damoctl status` lists the sets")
+        else:
+            items = list(self._slots.owned.values())
+        control = Control(self.kernel, self.features())
+        stopped = []
+        for item in items:
+            stopped.append({"index": item.slot, "pid": control.stop(item.slot), "name": item.name})
+            self._disown(item.slot)
+        self._restore_modules_if_idle()
+        return stopped
+
+    def adopt(self, name: str) -> list[dict[str, Any]]:
+        """Make every kdamond that is somebody else's ours, as a set, as it runs; nothing of it is written."""
+        check_name(name)
+        self._reap()
+        foreign = self.foreign()
+        if not foreign:
+            raise NotFound("no kdamond of anybody else runs", hint="`damoctl status` lists all kdamonds")
+        if self._slots.of(name):
+            raise Conflict(f"a set named {name!r} runs already", hint="give another name", name=name)
+        for index, life in enumerate(foreign):
+            held = reader.kdamond(self.kernel, life.slot)
+            targets = {
+                target.pid: self.kernel.proc.start_time(target.pid)
+                for context in held.contexts
+                for target in context.targets
+                if target.pid and context.ops != "paddr"
+            }
+            now = self.kernel.clock.time_ns()
+            self._own(self._identified(Owned(life.slot, name, index, held, started_ns=now, targets=targets), life.pid))
+        # With all that run ours, the directories are too.
+        self._slots = replace(self._slots, pool=reader.count(self.kernel))
+        self._save()
+        return [{"index": item.slot, "pid": item.pid} for item in self._slots.of(name)]
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def specs(self, name: str | None = None) -> list[Kdamond]:
+        """The specs of a running set as they were given, with default regions filled in."""
+        self._reap()
+        return [item.spec for item in self._slots.of(self._the_set(name))]
+
+    def show(self, *, stats: bool = True, tried_regions: bool = False, slot: int | None = None) -> list[dict[str, Any]]:
+        """Every kdamond that runs, or the one in `slot`.
+
+        {"index", "name" (None: not ours), "owner" ("damod" or "other"), "spec" (plain data with state, pid, stats),
+        "tuned_intervals" ({"sample_us", "aggr_us"} or None), "tried_regions" (per scheme, or None), "drift"}.
+        Commands are given to our own kdamonds only; of others the files are read as they stand.
+        """
+        self._reap()
+        lives = [life for life in self._lives() if life.on and slot in (None, life.slot)]
+        if slot is not None and not lives:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        rows = []
+        for life in lives:
+            try:
+                rows.append(self._row(life, stats, tried_regions))
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+        self._reap()
+        return rows
+
+    def watched(self, slot: int | None = None) -> list[Watched]:
+        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
+        asked for the intervals it has tuned."""
+        self._reap()
+        found = []
+        for life in self._lives():
+            if not life.on or life.pid is None or slot not in (None, life.slot):
+                continue
+            item = self._slots.owned.get(life.slot)
+            try:
+                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
+                sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
+                goal = context.intervals.intervals_goal
+                if goal.active and item:
+                    sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+            found.append(
+                Watched(
+                    slot=life.slot,
+                    pid=life.pid,
+                    ours=item is not None,
+                    ops=context.ops,
+                    sample_us=sample_us,
+                    aggr_us=aggr_us,
+                    nr_targets=len(context.targets),
+                    target_pids=() if context.ops == "paddr" else tuple(target.pid for target in context.targets),
+                    max_nr_regions=context.nr_regions.max,
+                    probes=bool(context.probes),
+                    intervals_goal=goal.model_dump() if goal.active else None,
+                )
+            )
+        if slot is not None and not found:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        return found
+
+    def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
+        """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
+
+        A `stat` scheme that matches everything is committed beside the others for one aggregation and taken away
+        again. Raises Conflict for a kdamond that is not ours, FeatureMissing, KernelRefused.
+        """
+        item = self._our_slot(slot)
+        known = self.features()
+        probing = Scheme(action="stat", filters=tuple(filters))
+        (context,) = item.spec.contexts
+        with_probe = context.model_copy(update={"schemes": (*context.schemes, probing)})
+        spec = item.spec.model_copy(update={"contexts": (with_probe,)})
+        check([spec], known)
+        control = Control(self.kernel, known)
+        control.commit(slot, self._with_tuned(control, item, spec))
+        try:
+            control.update_tried_regions(slot)
+            return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
+        finally:
+            control.commit(slot, self._with_tuned(control, item, item.spec))
+
+    def status(self) -> dict[str, Any]:
+        """{"sets", "kdamonds" (brief, all), "slots" {"pool", "free"}, "modules", "problems"}; reads only."""
+        self._reap()
+        kdamonds = []
+        for life in self._lives():
+            item = self._slots.owned.get(life.slot)
+            if not life.on:
+                continue
+            try:
+                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+            kdamonds.append(
+                {
+                    "index": life.slot,
+                    "state": "on",
+                    "pid": life.pid,
+                    "name": item.name if item else None,
+                    "owner": "damod" if item else "other",
+                    "started_ns": item.started_ns if item else None,
+                    "ops": context.ops,
+                    "actions": [scheme.action for scheme in context.schemes],
+                }
+            )
+        return {
+            "sets": self._slots.names(),
+            "kdamonds": kdamonds,
+            "slots": {"pool": self._slots.pool, "free": len(self._free())},
+            "modules": [module.to_wire() for module in modules.modules(self.kernel)],
+            "problems": self.problems(),
+        }
+
+    def problems(self) -> list[str]:
+        """What the operator should know, oldest first: kdamonds that ended by themselves, files that were damaged."""
+        return list(self._problems)
+
+    def features(self) -> Features:
+        """What this kernel has, as well as it can be told without writing."""
+        return self._tried or feature_table.probe(self.kernel)
+
+    def foreign(self) -> list[reader.Life]:
+        """Kdamonds that run and are not ours."""
+        return [life for life in self._lives() if life.on and not self._is_ours(life)]
+
+    # -- whose is it -----------------------------------------------------------------------------------------------
+
+    def _lives(self) -> list[reader.Life]:
+        try:
+            return reader.lives(self.kernel)
+        except FileNotFoundError:
+            return []  # no DAMON here, or the directories went while we looked
+
+    def _is_ours(self, life: reader.Life) -> bool:
+        item = self._slots.owned.get(life.slot)
+        if item is None or life.pid is None or item.pid != life.pid:
+            return False
+        return item.pid_start == self.kernel.proc.start_time(life.pid)
+
+    def _identified(self, item: Owned, pid: int | None) -> Owned:
+        return replace(item, pid=pid, pid_start=self.kernel.proc.start_time(pid) if pid else None)
+
+    def _own(self, item: Owned) -> None:
+        self._slots = self._slots.with_slot(item)
+        self._save()
+
+    def _disown(self, slot: int) -> None:
+        self._slots = self._slots.without(slot)
+        self._save()
+
+    def _save(self) -> None:
+        self._dir.save(self._slots)
+
+    def _reap(self) -> None:
+        """Forget slots whose kdamond ended by itself, and say why."""
+        if not self._slots.owned:
+            return
+        ours = {life.slot for life in self._lives() if self._is_ours(life)}
+        for item in list(self._slots.owned.values()):
+            if item.slot not in ours:
+                self._lose(item)
+        self._restore_modules_if_idle()
+
+    def _lose(self, item: Owned) -> None:
+        gone = [pid for pid, start in item.targets.items() if self.kernel.proc.start_time(pid) != start]
+        why = "the kernel stopped it (see dmesg), or somebody else did"
+        if item.targets and len(gone) == len(item.targets):
+            why = f"its target is gone (pid {', '.join(map(str, gone))})"
+        self._problems.append(f"kdamond {item.slot} (pid {item.pid}) of the set {item.name!r} has ended: {why}")
+        self._disown(item.slot)
+
+    def _our_slot(self, slot: int) -> Owned:
+        item = self._slots.owned.get(slot)
+        if item:
+            return item
+        for life in self.foreign():
+            if life.slot == slot:
+                raise Conflict(
+                    f"kdamond {slot} (pid {life.pid}) was not started by damod, so damod does not stop it",
+                    hint="stop it the way it was started; `damoctl adopt` makes it damod's",
+                    pid=life.pid,
+                )
+        raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+
+    def _running(self) -> str:
+        names = ", ".join(self._slots.names())
+        return f" (running: {names})" if names else "; none does"
+
+    def _the_set(self, name: str | None) -> str:
+        names = self._slots.names()
+        if name is None:
+            if len(names) > 1 and "adhoc" not in names:
+                raise UsageError(f"several sets run ({', '.join(names)})", hint="say which one with --name")
+            name = names[0] if len(names) == 1 else "adhoc"
+        if name not in names:
+            raise NotFound(f"no set named {name!r} runs{self._running()}", hint="`damoctl start` starts one")
+        return name
+
+    # -- before a start --------------------------------------------------------------------------------------------
+
+    def _targets(self, spec: Kdamond) -> dict[int, int | None]:
+        """pid -> start time of the processes a spec watches. Raises NotFound if one is not there."""
+        found: dict[int, int | None] = {}
+        for context in spec.contexts:
+            for target in context.targets:
+                if context.ops == "paddr" or not target.pid:
+                    continue
+                if not self.kernel.proc.alive(target.pid):
+                    raise NotFound(
+                        f"process {target.pid} is to be monitored, but there is no such process (any more)",
+                        hint="`pgrep -a NAME` finds the pid of a program",
+                        pid=target.pid,
+                    )
+                found[target.pid] = self.kernel.proc.start_time(target.pid)
+        return found
+
+    def _check_nodes(self, kdamonds: Sequence[Kdamond]) -> None:
+        """Raise NotFound for a NUMA node that this machine does not have."""
+        for context in (context for item in kdamonds for context in item.contexts):
+            for index, scheme in enumerate(context.schemes):
+                nodes = [scheme.target_nid, *(dest.id for dest in scheme.dests)]
+                nodes += [goal.nid for goal in scheme.quotas.goals]
+                for nid in nodes:
+                    try:
+                        if nid is not None:
+                            self.kernel.proc.numa_node_ram(nid)
+                    except LookupError as exc:
+                        raise NotFound(
+                            f"scheme {index} ({scheme.action}) names NUMA node {nid}, which this machine does not have",
+                            hint="/sys/devices/system/node lists the nodes",
+                            nid=nid,
+                        ) from exc
+
+    def _refuse_in_the_way(self, take_over: bool) -> None:
+        """Raise Conflict for what a start would have to push aside and was not told to."""
+        foreign = self.foreign()
+        busy = modules.enabled(self.kernel)
+        stubborn = [module for module in busy if module.name != "damon_stat"]
+        if stubborn:
+            raise Conflict(
+                f"the module {stubborn[0].name} is enabled, and the kernel starts no kdamond beside it",
+                hint=f"it is there to change how memory is reclaimed, so damod does not switch it off by itself:"
+                f" echo N > /sys/module/{stubborn[0].name}/parameters/enabled",
+                module=stubborn[0].name,
+            )
+        if take_over:
+            return
+        if busy:
+            raise Conflict(
+                "the module damon_stat is enabled (Debian's kernels do so), and the kernel starts no kdamond beside it",
+                hint="`damoctl start --take_over` switches it off, and on again when damod's last kdamond stops",
+                module="damon_stat",
+            )
+        if foreign and not self._have_pool():
+            pids = ", ".join(str(life.pid) for life in foreign)
+            raise Conflict(
+                f"somebody else's kdamond runs (pid {pids}); damod does not touch it, and slots cannot be allocated"
+                " while it runs",
+                hint="stop it the way it was started, or `damoctl start --take_over` (stops it), or `damoctl adopt`"
+                " (makes it damod's as it is)",
+                pids=[life.pid for life in foreign],
+            )
+
+    def _have_pool(self) -> bool:
+        return 0 < self._slots.pool == reader.count(self.kernel)
+
+    def _free(self) -> list[int]:
+        if not self._slots.pool:
+            return []
+        used = {life.slot for life in self._lives() if life.on} | set(self._slots.owned)
+        return [slot for slot in range(self._slots.pool) if slot not in used]
+
+    def _take_interface(self, wanted: int) -> list[str]:
+        """Allocate the pool if it is not ours yet (or too small, while nothing runs); notes for the operator."""
+        told: list[str] = []
+        idle = not any(life.on for life in self._lives())
+        there = reader.count(self.kernel)
+        if self._have_pool() and not (idle and wanted > there):
+            return told
+        if not idle:
+            # Another program made new directories while none of ours ran, or the kdamond list changed under us.
+            raise Conflict("the slots were changed by another program while kdamonds run", hint="see `damoctl status`")
+        if there and not self._have_pool():
+            told.append(f"{there} idle kdamond directories that somebody else had allocated were replaced")
+        size = max(self._pool, wanted)
+        self._slots = replace(self._slots, pool=size)
+        self._tried = None
+        self._save()
+        self._write(paths.NR_KDAMONDS, str(size), f"allocating {size} slots")
+        return told
+
+    def _try_features(self) -> Features:
+        """Features with keywords tried on a free slot of ours, once per pool."""
+        free = self._free()
+        if self._tried is None and free:
+            self._tried = feature_table.probe(self.kernel, scratch=free[-1])
+        return self.features()
+
+    def _write(self, path: str, value: str, attempt: str) -> None:
+        try:
+            self.kernel.damon.write(path, value)
+        except OSError as exc:
+            raise refused(attempt, path, exc.errno or 0) from exc
+
+    def _stop_foreign(self) -> None:
+        control = Control(self.kernel, self.features())
+        for life in self.foreign():
+            control.stop(life.slot)
+            self._problems.append(f"kdamond {life.slot} (pid {life.pid}) of somebody else was stopped on request")
+
+    def _switch_modules_off(self) -> None:
+        for module in modules.enabled(self.kernel):
+            # Remembered first: a crash in between must not leave it off for ever.
+            self._slots = replace(self._slots, switched_off=(*self._slots.switched_off, module.name))
+            self._save()
+            modules.switch(self.kernel, module.name, False)
+
+    def _restore_modules_if_idle(self) -> None:
+        if not self._slots.owned:
+            self._restore_modules()
+
+    def _restore_modules(self) -> None:
+        names, self._slots = self._slots.switched_off, replace(self._slots, switched_off=())
+        if not names:
+            return
+        for name in names:
+            try:
+                modules.switch(self.kernel, name, True)
+            except DamodError as exc:
+                self._problems.append(f"{name} was switched off by damod and could not be switched on again: {exc}")
+        self._save()
+
+    # -- doing it --------------------------------------------------------------------------------------------------
+
+    def _undo_start(self, control: Control, item: Owned) -> None:
+        try:
+            control.stop(item.slot)
+            self.kernel.damon.write(paths.nr_contexts(item.slot), "0")
+        except (OSError, DamodError) as exc:
+            self._problems.append(f"kdamond {item.slot} could not be stopped after a refused start: {exc}")
+            return
+        self._disown(item.slot)
+
+    def _change(self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None]) -> None:
+        if _anew(item, spec):
+            control.stop(item.slot)
+            try:
+                pid = control.start(item.slot, spec)
+            except DamodError:
+                self._own(self._identified(item, control.start(item.slot, item.spec)))
+                raise
+            self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
+            return
+        try:
+            control.commit(item.slot, self._with_tuned(control, item, spec))
+        except KernelRefused as exc:
+            if exc.facts.get("pid") not in (None, item.pid):
+                self._own(self._identified(item, exc.facts["pid"]))
+            raise
+        self._own(replace(item, spec=spec, targets=targets))
+
+    def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
+        """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
+        old, new = item.spec.contexts[0].intervals, spec.contexts[0].intervals
+        if not new.intervals_goal.active or old != new or not control.features.has("update_tuned_intervals"):
+            return spec
+        sample_us, aggr_us = control.tuned_intervals(item.slot)
+        intervals = new.model_copy(update={"sample_us": sample_us, "aggr_us": aggr_us})
+        return spec.model_copy(update={"contexts": (spec.contexts[0].model_copy(update={"intervals": intervals}),)})
+
+    def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
+        return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
+
+    def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
+        item = self._slots.owned.get(life.slot)
+        held = reader.kdamond(self.kernel, life.slot)
+        spec = item.spec if item else held
+        tuned, tried = None, None
+        schemes = any(context.schemes for context in held.contexts)
+        goal = any(context.intervals.intervals_goal.active for context in held.contexts)
+        if item:
+            control = Control(self.kernel, self.features())
+            if goal and control.features.has("update_tuned_intervals"):
+                tuned = control.tuned_intervals(life.slot)
+            if stats and schemes:
+                control.update_stats(life.slot)
+            if tried_regions and schemes:
+                control.update_tried_regions(life.slot)
+        elif goal:
+            tuned = reader.intervals(self.kernel, life.slot)
+        if stats:
+            spec = reader.with_stats(self.kernel, life.slot, spec)
+        if tried_regions:
+            tried = reader.tried(self.kernel, life.slot)
+        return {
+            "index": life.slot,
+            "name": item.name if item else None,
+            "owner": "damod" if item else "other",
+            "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
+            "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
+            "tried_regions": tried,
+            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
+        }
+
+
+def _anew(item: Owned, spec: Kdamond) -> bool:
+    return [context.ops for context in item.spec.contexts] != [context.ops for context in spec.contexts]
+
+
+def _plain(todo: Iterable[Write]) -> list[list[str]]:
+    return [[write.path, write.value] for write in todo]
+
+
+def _drift(ours: Kdamond, held: Kdamond, known: Features) -> list[Change]:
+    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
+    goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
+    moving = (".sample_us", ".aggr_us", ".access_pattern.")
+    return [
+        change
+        for change in diff([reader.normalise(ours, known)], [reader.normalise(held, known)])
+        if not (goal and any(part in change.path for part in moving))
+    ]

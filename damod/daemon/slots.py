@@ -1,0 +1,178 @@
+"""Whose kdamond is which: the slots of the pool that are in use, kept in a file that outlives the daemon.
+
+The runtime directory holds two files: `slots.json` (written whole, renamed into place) and `damod.lock`, held as long
+as a damod uses the directory. Both are gone after a reboot with /run, as are the kdamonds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from damod.errors import AlreadyRunning, DamodError, NotAllowed, UsageError
+from damod.spec.base import human
+from damod.spec.kdamond import Kdamond, parse_kdamonds
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VERSION = 1
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError if this cannot be the name of a set."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a set of kdamonds",
+            hint="1 to 64 of the characters A-Z a-z 0-9 . _ -",
+        )
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A slot that is ours: the `index`-th kdamond of the set `name`.
+
+    `pid` is None between the decision to start and the kernel's answer. `pid_start` and `targets` (pid -> start time)
+    tell a process from a later one with the same number.
+    """
+
+    slot: int
+    name: str
+    index: int
+    spec: Kdamond
+    pid: int | None = None
+    pid_start: int | None = None
+    started_ns: int = 0
+    targets: dict[int, int | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for slots.json."""
+        return {
+            "name": self.name,
+            "index": self.index,
+            "spec": human(self.spec),
+            "pid": self.pid,
+            "pid_start": self.pid_start,
+            "started_ns": self.started_ns,
+            "targets": {str(pid): start for pid, start in self.targets.items()},
+        }
+
+    @classmethod
+    def from_json(cls, slot: int, data: dict[str, Any]) -> Owned:
+        """The inverse of `to_json`. Raises what wrong data raises."""
+        (spec,) = parse_kdamonds([data["spec"]])
+        return cls(
+            slot=slot,
+            name=str(data["name"]),
+            index=int(data["index"]),
+            spec=spec,
+            pid=data["pid"],
+            pid_start=data["pid_start"],
+            started_ns=int(data["started_ns"]),
+            targets={int(pid): start for pid, start in data["targets"].items()},
+        )
+
+
+@dataclass(frozen=True)
+class Slots:
+    """All that is remembered: our slots, the size of the pool we allocated (0: none), modules we switched off."""
+
+    pool: int = 0
+    owned: dict[int, Owned] = field(default_factory=dict)
+    switched_off: tuple[str, ...] = ()
+
+    def with_slot(self, item: Owned) -> Slots:
+        return replace(self, owned={**self.owned, item.slot: item})
+
+    def without(self, slot: int) -> Slots:
+        return replace(self, owned={key: item for key, item in self.owned.items() if key != slot})
+
+    def of(self, name: str) -> list[Owned]:
+        """The slots of a set in the order of its spec."""
+        return sorted((item for item in self.owned.values() if item.name == name), key=lambda item: item.index)
+
+    def names(self) -> list[str]:
+        return sorted({item.name for item in self.owned.values()})
+
+
+class RuntimeDir:
+    """The directory with the lock and the file. `lock` before anything else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_fd: int | None = None
+
+    def lock(self) -> Self:
+        """Become the only damod of this directory. Raises AlreadyRunning with the other's pid."""
+        where = self.path / "damod.lock"
+        try:
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            fd = os.open(where, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise NotAllowed(
+                f"opening {where}: {os.strerror(exc.errno or 0)}",
+                hint="run damod as root, or give it a directory of its own with --state-dir",
+                errno=exc.errno,
+            ) from exc
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            other = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            os.close(fd)
+            raise AlreadyRunning(
+                f"another damod (pid {other or 'unknown'}) uses {self.path}",
+                hint="stop that one (`systemctl stop damod`), or give this one another --state-dir and --socket",
+                pid=int(other) if other.isdigit() else None,
+            ) from exc
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._lock_fd = fd
+        return self
+
+    def unlock(self) -> None:
+        """Let another damod in."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    @property
+    def file(self) -> Path:
+        return self.path / "slots.json"
+
+    def load(self) -> Slots:
+        """What was saved last; empty if nothing was. Raises ValueError if the file makes no sense."""
+        try:
+            text = self.file.read_text()
+        except FileNotFoundError:
+            return Slots()
+        try:
+            data = json.loads(text)
+            if data["version"] != _VERSION:
+                raise ValueError(f"version {data['version']} instead of {_VERSION}")
+            owned = {int(slot): Owned.from_json(int(slot), item) for slot, item in data["slots"].items()}
+            return Slots(int(data["pool"]), owned, tuple(data["switched_off"]))
+        except (ValueError, KeyError, TypeError, AttributeError, DamodError) as exc:
+            raise ValueError(f"{self.file} cannot be read: {exc}") from exc
+
+    def save(self, slots: Slots) -> None:
+        """Write all of it so that after a crash there is either the old file or the new one."""
+        data = {
+            "version": _VERSION,
+            "pool": slots.pool,
+            "slots": {str(slot): item.to_json() for slot, item in sorted(slots.owned.items())},
+            "switched_off": list(slots.switched_off),
+        }
+        partial = self.file.with_suffix(".json.part")
+        with open(partial, "w") as out:
+            json.dump(data, out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.rename(self.file)
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

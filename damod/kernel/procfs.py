@@ -1,0 +1,101 @@
+"""What a real Linux says about processes, memory and NUMA nodes, in the few words that damod needs.
+
+A process that vanishes while it is looked at is an answer (None, False), not an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_GONE = (FileNotFoundError, ProcessLookupError)
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+# Places in /proc/PID/stat, counted from the state, which follows the command's closing parenthesis.
+_STATE, _UTIME, _STIME, _NUM_THREADS, _STARTTIME = 0, 11, 12, 17, 19
+_RAM_LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.MULTILINE)
+_MEMORY_BLOCK = re.compile(r"memory(\d+)")
+
+Ranges = list[tuple[int, int]]
+
+
+class LinuxProc:
+    """`interface.Proc` on `/proc` and `/sys/devices/system`."""
+
+    def __init__(self, proc_root: Path, sysfs_root: Path) -> None:
+        self._proc = proc_root
+        self._system = sysfs_root / "devices/system"
+
+    def alive(self, pid: int) -> bool:
+        stat = self._stat(pid)
+        # A zombie has no memory left to watch.
+        return stat is not None and stat[_STATE] not in ("Z", "X")
+
+    def start_time(self, pid: int) -> int | None:
+        stat = self._stat(pid)
+        return None if stat is None else int(stat[_STARTTIME])
+
+    def cpu_ns(self, pid: int) -> int | None:
+        stat = self._stat(pid)
+        if stat is None:
+            return None
+        ticks = (int(stat[_UTIME]) + int(stat[_STIME])) * _TICK_NS
+        if int(stat[_NUM_THREADS]) > 1:
+            return ticks
+        # Exact to the nanosecond, but only of one thread, and not in every kernel.
+        try:
+            return int((self._proc / str(pid) / "schedstat").read_text().split()[0])
+        except _GONE:
+            return ticks
+
+    def system_ram(self) -> Ranges:
+        path = self._proc / "iomem"
+        ranges = [(int(first, 16), int(last, 16) + 1) for first, last in _RAM_LINE.findall(path.read_text())]
+        if ranges and all(span == (0, 1) for span in ranges):
+            raise PermissionError(13, "addresses are shown as zero to those who lack CAP_SYS_ADMIN", str(path))
+        return sorted(ranges)
+
+    def numa_node_ram(self, nid: int) -> Ranges:
+        nodes = self._system / "node"
+        node = nodes / f"node{nid}"
+        if not node.is_dir():
+            if nid == 0 and not nodes.is_dir():
+                return self.system_ram()
+            raise LookupError(f"there is no NUMA node {nid} ({node})")
+        block = int((self._system / "memory/block_size_bytes").read_text(), 16)
+        numbers = sorted(int(match[1]) for path in node.iterdir() if (match := _MEMORY_BLOCK.fullmatch(path.name)))
+        return _common(_joined((number * block, (number + 1) * block) for number in numbers), self.system_ram())
+
+    def meminfo(self) -> dict[str, int]:
+        found = {}
+        for line in (self._proc / "meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            words = rest.split()
+            found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
+        return found
+
+    def _stat(self, pid: int) -> list[str] | None:
+        try:
+            text = (self._proc / str(pid) / "stat").read_bytes().decode(errors="replace")
+        except _GONE:
+            return None
+        # The command's name may itself contain spaces and parentheses; nothing after it does.
+        return text.rpartition(")")[2].split()
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Ascending ranges with those that touch made one."""
+    joined: Ranges = []
+    for start, end in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _common(left: Ranges, right: Ranges) -> Ranges:
+    """What both lists of ascending ranges cover. Blocks of a node are coarse and include holes and devices."""
+    found = ((max(a[0], b[0]), min(a[1], b[1])) for a in left for b in right)
+    return sorted((start, end) for start, end in found if start < end)

@@ -1,0 +1,107 @@
+"""An operator's session: start, look, tune, look again, stop; and the mistakes made on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from damoctl.local import LocalDaemon
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    """The output of a command that must have worked."""
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_start_look_tune_stop(damoctl: Run) -> None:
+    """The session of the README works on the simulated kernel."""
+    assert "started kdamond 0" in ok(damoctl("start", "paddr"))
+    shown = ok(damoctl("report", "access"))
+    lines = shown.splitlines()
+    assert lines[0].startswith("heatmap: ")
+    assert lines[1].startswith("# min/max temperatures: ")
+    assert lines[2] == "intervals: sample 5 ms aggr 100 ms (max access hz 200)"
+    assert lines[3].startswith("0   addr ")
+    assert lines[-1] == "record DAMON intervals: sample 5 ms, aggr 100 ms"
+    pid = json.loads(ok(damoctl("status", "--json")))["kdamonds"][0]["pid"]
+    changes = ok(damoctl("tune", "--monitoring_intervals", "10ms", "200ms", "1s"))
+    assert "sample_us: 5 ms -> 10 ms" in changes
+    report = ok(damoctl("report", "damon"))
+    assert "sample 10 ms, aggr 200 ms, update 1 s" in report
+    assert f"state: on, pid: {pid}" in report
+    assert f"stopped kdamond 0 (pid {pid})" in ok(damoctl("stop"))
+    assert "no kdamond is running" in ok(damoctl("status"))
+
+
+def test_two_sets_do_not_disturb_each_other(damoctl: Run) -> None:
+    """Stopping one kdamond leaves the pid and the ages of the other."""
+    ok(damoctl("start", "paddr", "--name", "first"))
+    ok(damoctl("start", "paddr", "--name", "second"))
+    first, second = json.loads(ok(damoctl("status", "--json")))["kdamonds"]
+    assert first["pid"] != second["pid"]
+    ok(damoctl("stop", "second"))
+    (left,) = json.loads(ok(damoctl("status", "--json")))["kdamonds"]
+    assert (left["name"], left["pid"]) == ("first", first["pid"])
+
+
+def test_a_command_target_is_watched(damoctl: Run) -> None:
+    """A command is started by damoctl and is the target; the daemon says so."""
+    shown = ok(damoctl("start", "sleep 60"))
+    pid = int(shown.rsplit("watching pid", 1)[1])
+    try:
+        assert f"pid: {pid}" in ok(damoctl("report", "damon"))
+        assert ok(damoctl("report", "access")).startswith("heatmap: ")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+MISTAKES = [
+    (["start", "999999999"], 7, "999999999"),
+    (["start", "--monitoring_nr_regions_range", "100", "10"], 2, "--monitoring_nr_regions_range 100 10"),
+    (["start", "--monitoring_intervals", "5ms", "1ms", "1s"], 2, "aggr_us"),
+    (["start", "--damos_action", "pagout"], 2, "pageout"),
+    (["start", "no-such-command-anywhere"], 2, "no-such-command-anywhere"),
+    (["stop"], 7, "nothing"),
+    (["tune", "--monitoring_intervals", "5ms", "100ms", "1s"], 7, "start"),
+    (["report", "acess"], 2, "access"),
+    (["satus"], 2, "status"),
+    (["report", "access"], 10, "start"),
+]
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "word"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_mistakes_get_one_sentence(damoctl: Run, argv: list[str], status: int, word: str) -> None:
+    """Each mistake ends with its exit status and a sentence on stderr that names it; the daemon goes on."""
+    done = damoctl(*argv)
+    assert done.returncode == status, done.stderr
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    ok(damoctl("status"))
+
+
+def test_without_a_daemon_the_way_out_is_named(damoctl: Run, daemon: LocalDaemon) -> None:
+    """No daemon: exit status 3, and how to start one."""
+    daemon.stop()
+    done = damoctl("status")
+    assert done.returncode == 3
+    assert "damod" in done.stderr
+    assert "hint:" in done.stderr
+
+
+def test_a_second_daemon_is_refused(daemon: LocalDaemon, damoctl: Run) -> None:
+    """A second damod on the same directory says which pid has it, and the first goes on."""
+    other = LocalDaemon("--kernel", "sim", directory=daemon.directory)
+    with pytest.raises(Exception, match=str(daemon.process.pid if daemon.process else "?")):
+        other.start()
+    ok(damoctl("status"))

@@ -1,0 +1,125 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from damod.kernel.procfs import LinuxProc
+
+IOMEM = """00000000-00000fff : Reserved
+00001000-0009ffff : System RAM
+000a0000-000fffff : Reserved
+  000c0000-000c99ff : Video ROM
+00100000-3fffffff : System RAM
+  01000000-01e03596 : Kernel code
+100000000-1bfffffff : System RAM
+"""
+MIB = 1 << 20
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> LinuxProc:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/iomem").write_text(IOMEM)
+    return LinuxProc(tmp_path / "proc", tmp_path / "sys")
+
+
+def put_process(
+    root: Path, pid: int, *, comm: str = "sh", state: str = "S", threads: int = 1, run_ns: int | None = None
+) -> None:
+    folder = root / "proc" / str(pid)
+    folder.mkdir()
+    fields = [state, *["0"] * 10, "300", "200", *["0"] * 4, str(threads), "0", "987654", *["0"] * 30]
+    (folder / "stat").write_text(f"{pid} ({comm}) {' '.join(fields)}\n")
+    if run_ns is not None:
+        (folder / "schedstat").write_text(f"{run_ns} 5 6\n")
+
+
+@pytest.mark.parametrize("comm", ["sh", "a b", "a) S 1 (b", "(sd-pam)", ") R"])
+def test_a_command_name_cannot_confuse(machine: LinuxProc, tmp_path: Path, comm: str) -> None:
+    """Fields are counted after the last parenthesis, whatever the process calls itself."""
+    put_process(tmp_path, 7, comm=comm)
+    assert machine.start_time(7) == 987654
+    assert machine.alive(7)
+
+
+def test_gone_and_dead_processes(machine: LinuxProc, tmp_path: Path) -> None:
+    """A pid that nobody has answers None or False; a zombie is not alive either."""
+    assert machine.start_time(8) is None
+    assert machine.cpu_ns(8) is None
+    assert not machine.alive(8)
+    put_process(tmp_path, 9, state="Z")
+    assert not machine.alive(9)
+
+
+def test_cpu_time(machine: LinuxProc, tmp_path: Path) -> None:
+    """One thread is known to the nanosecond; several, or without schedstat, in clock ticks of all of them."""
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    put_process(tmp_path, 1, run_ns=123456789)
+    put_process(tmp_path, 2, run_ns=123456789, threads=2)
+    put_process(tmp_path, 3)
+    assert machine.cpu_ns(1) == 123456789
+    assert machine.cpu_ns(2) == 500 * tick_ns
+    assert machine.cpu_ns(3) == 500 * tick_ns
+
+
+def test_system_ram(machine: LinuxProc) -> None:
+    """Only System RAM of the top level, ends exclusive, ascending."""
+    assert machine.system_ram() == [(0x1000, 0xA0000), (MIB, 1024 * MIB), (0x100000000, 0x1C0000000)]
+
+
+def test_hidden_addresses_are_a_refusal(machine: LinuxProc, tmp_path: Path) -> None:
+    """Where the kernel shows zeros instead of addresses, no memory at all would be a wrong answer."""
+    (tmp_path / "proc/iomem").write_text("00000000-00000000 : System RAM\n00000000-00000000 : System RAM\n")
+    with pytest.raises(PermissionError, match="CAP_SYS_ADMIN"):
+        machine.system_ram()
+
+
+def test_numa_nodes(machine: LinuxProc, tmp_path: Path) -> None:
+    """A node's memory is its blocks, cut to System RAM; a node without memory has none, an unknown one is an error."""
+    system = tmp_path / "sys/devices/system"
+    for node, blocks in {0: [0, 1, 2, 10, 7], 1: [], 2: [32, 33]}.items():
+        folder = system / f"node/node{node}"
+        folder.mkdir(parents=True)
+        (folder / "memory_failure").mkdir()
+        for block in blocks:
+            (folder / f"memory{block}").mkdir()
+    (system / "memory").mkdir()
+    (system / "memory/block_size_bytes").write_text("8000000\n")
+    assert machine.numa_node_ram(0) == [(0x1000, 0xA0000), (MIB, 3 * 128 * MIB), (7 * 128 * MIB, 8 * 128 * MIB)]
+    assert machine.numa_node_ram(1) == []
+    assert machine.numa_node_ram(2) == [(0x100000000, 0x100000000 + 256 * MIB)]
+    with pytest.raises(LookupError, match="no NUMA node 3"):
+        machine.numa_node_ram(3)
+
+
+def test_without_numa_node_0_is_everything(machine: LinuxProc) -> None:
+    """A kernel without NUMA has its memory on node 0."""
+    assert machine.numa_node_ram(0) == machine.system_ram()
+    with pytest.raises(LookupError):
+        machine.numa_node_ram(1)
+
+
+def test_meminfo_is_in_bytes(machine: LinuxProc, tmp_path: Path) -> None:
+    """kB become bytes, counts stay counts."""
+    (tmp_path / "proc/meminfo").write_text("MemTotal:        1000 kB\nHugePages_Total:       3\n")
+    assert machine.meminfo() == {"MemTotal": 1024000, "HugePages_Total": 3}
+
+
+def test_this_machine(tmp_path: Path) -> None:
+    """On the real /proc: we live, a child that was waited for does not, and our CPU time grows."""
+    proc = LinuxProc(Path("/proc"), Path("/sys"))
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert proc.alive(child.pid)
+        start = proc.start_time(child.pid)
+        assert start is not None
+        assert start >= (proc.start_time(os.getpid()) or 0)
+    finally:
+        child.kill()
+        child.wait()
+    assert not proc.alive(child.pid)
+    before = proc.cpu_ns(os.getpid()) or 0
+    while (proc.cpu_ns(os.getpid()) or 0) <= before:
+        pass
+    assert proc.meminfo()["MemTotal"] > MIB

@@ -1,0 +1,61 @@
+"""A process with a known hot part: maps TOTAL MiB, touches all of it once, then the hot part of it for ever.
+
+Prints one line of JSON as soon as the memory is there, and touching begins:
+
+    {"pid": 123, "start": 140..., "end": 140..., "hot_start": 140..., "hot_end": 140...}
+
+Touching is a strided copy in C, one byte per page, as fast as an interpreter can ask for it. In an emulated machine
+DAMON sees none of it unless something flushes the TLB: start it through pinned.py there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import mmap
+import os
+import time
+
+MIB = 1 << 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Touch a known part of a known mapping for ever.")
+    parser.add_argument("--total-mib", type=int, default=100)
+    parser.add_argument("--hot-mib", type=int, default=20)
+    parser.add_argument("--hot-at-mib", type=int, default=0, help="where in the mapping the hot part begins")
+    parser.add_argument("--write", action="store_true", help="write to the hot pages rather than read them")
+    parser.add_argument("--huge", action="store_true", help="allow huge pages; else an access marks 4 KiB only")
+    parser.add_argument("--seconds", type=float, help="end after this long (default: never)")
+    args = parser.parse_args()
+
+    memory = mmap.mmap(-1, args.total_mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE if args.huge else mmap.MADV_NOHUGEPAGE)
+    pages = memoryview(memory)[:: mmap.PAGESIZE]
+    pages[:] = bytes(len(pages))
+
+    per_mib = MIB // mmap.PAGESIZE
+    hot = pages[args.hot_at_mib * per_mib : (args.hot_at_mib + args.hot_mib) * per_mib]
+    zeros = bytes(len(hot))
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    hot_start = start + args.hot_at_mib * MIB
+    facts = {
+        "pid": os.getpid(),
+        "start": start,
+        "end": start + args.total_mib * MIB,
+        "hot_start": hot_start,
+        "hot_end": hot_start + args.hot_mib * MIB,
+    }
+    print(json.dumps(facts), flush=True)
+
+    deadline = time.monotonic() + args.seconds if args.seconds else float("inf")
+    while time.monotonic() < deadline:
+        if args.write:
+            hot[:] = zeros
+        else:
+            hot.tobytes()
+
+
+if __name__ == "__main__":
+    main()
