@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from damod.kernel.sim.clock import WaitableClock
@@ -73,11 +74,18 @@ def _ram(ram_bytes: int) -> list[tuple[int, int]]:
 
 
 def _slices(ranges: list[tuple[int, int]], parts: int) -> list[list[tuple[int, int]]]:
-    """The ranges cut into `parts` lists of about the same number of bytes."""
+    """The ranges cut into `parts` lists of about the same number of bytes, where possible between ranges."""
     total = sum(end - start for start, end in ranges)
+    ends = list(accumulate(end - start for start, end in ranges))
+
+    def cut(part: int) -> int:
+        aim = total * part // parts & ~4095
+        near = min(ends, key=lambda end: abs(end - aim))
+        return near if abs(near - aim) < total // 64 else aim
+
     cuts: list[list[tuple[int, int]]] = []
     for part in range(parts):
-        low, high = total * part // parts & ~4095, total * (part + 1) // parts & ~4095
+        low, high = cut(part) if part else 0, cut(part + 1)
         here, at = [], 0
         for start, end in ranges:
             begin, stop = max(low, at), min(high, at + end - start)

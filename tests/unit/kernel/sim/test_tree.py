@@ -75,6 +75,9 @@ def test_every_attribute_keeps_what_is_written(version):
         if mode == 0o400:
             assert refusal(one, path, "1") == errno.EACCES
             continue
+        if path.endswith("core_filters/0/type"):
+            # Linux shows a default here that it does not take.
+            default = "addr"
         value = "/some" if "path" in name else "Y" if default == "N" else "7"
         if default and not default.lstrip("-").isdecimal() and default != "N":
             value = default
