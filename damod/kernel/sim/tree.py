@@ -109,7 +109,7 @@ _UINTS = frozenset(
 )
 _BOOLS = frozenset(("matching", "allow", "pause", "obsolete_target"))
 # Stores that turn every parse error into EINVAL, ERANGE too (`if (err) return -EINVAL;`).
-_ONLY_EINVAL = frozenset(("pid_target", "ms", "bytes", "sz_permil", "nr_accesses_permil", "age_permil"))
+_ONLY_EINVAL = frozenset(("pid_target", "ms", "bytes", "fail_charge_num", "fail_charge_denom"))
 
 
 def _only_einval(parse: Parse) -> Parse:
@@ -132,7 +132,7 @@ def _parser(path: Sequence[str], keywords: Mapping[str, tuple[str, ...]]) -> Par
     if words in ("action", "ops", "goal", "wmark", "goal_tuner"):
         return one_of(keywords[words])
     if name in ("path", "memcg_path"):
-        return _text
+        return str
     if name == "weight":
         return _uint
     if name == "addr_unit":
