@@ -456,7 +456,7 @@ def events(ring):
         found[cpu] = []
         while page := ring.read(cpu):
             stamp, commit = struct.unpack_from("<QQ", page)
-            at, end = 16, 16 + (commit & 0x7FFFFFF) - (8 if commit & 1 << 30 else 0)
+            at, end = 16, 16 + (commit & 0x7FFFFFF)
             while at < end:
                 (head,) = struct.unpack_from("<I", page, at)
                 if head & 31 == 30:
