@@ -85,6 +85,7 @@ class SimKernel:
             next_event_ns=self._control.next_event_ns,
         )
         self.trace: Trace = self._trace
+        self.proc.catch_up = self._catch_up
         root = Dir(None, damon_shape(facts))
         self._control.adopt(root.dirs["kdamonds"])
         self.damon: Tree = SimTree(root, self._lock, enter=self._control.catch_up, check=self._check)
@@ -96,6 +97,10 @@ class SimKernel:
         """Give back the rings."""
         for ring in list(self._trace.rings):
             ring.close()
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._control.catch_up()
 
     def _start(self, params: ContextParams) -> Kdamond:
         return Kdamond(

@@ -26,7 +26,6 @@ def decode(page):
     if commit & MISSED_EVENTS:
         lost = -1
     if commit & MISSED_STORED:
-        size -= 8
         (lost,) = struct.unpack_from("<Q", page, 16 + size)
     records, at = [], 16
     while at < 16 + size:

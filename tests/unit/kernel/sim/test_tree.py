@@ -75,11 +75,14 @@ def test_every_attribute_keeps_what_is_written(version):
         if mode == 0o400:
             assert refusal(one, path, "1") == errno.EACCES
             continue
+        if path.endswith("core_filters/0/type"):
+            # Linux shows a default here that it does not take.
+            default = "addr"
         value = "/some" if "path" in name else "Y" if default == "N" else "7"
         if default and not default.lstrip("-").isdecimal() and default != "N":
             value = default
             assert refusal(one, path, "bogus") == errno.EINVAL
-        one.write(path, value + "\n")
+        one.write(path, value if "path" in name else value + "\n")
         assert one.read(path) == value
 
 
@@ -133,7 +136,7 @@ def test_counts_make_and_remake_directories():
         (f"{CONTEXT}/monitoring_attrs/intervals/sample_us", "5 ms", errno.EINVAL),
         (f"{CONTEXT}/monitoring_attrs/intervals/sample_us", str(2**64), errno.ERANGE),
         (f"{SCHEME}/quotas/bytes", str(2**64), errno.EINVAL),
-        (f"{SCHEME}/quotas/weights/sz_permil", str(2**32), errno.EINVAL),
+        (f"{SCHEME}/quotas/weights/sz_permil", str(2**32), errno.ERANGE),
         (f"{KDAMOND}/refresh_ms", str(2**32), errno.ERANGE),
         (f"{CONTEXT}/targets/0/pid_target", str(2**31), errno.EINVAL),
         (f"{CONTEXT}/pause", "maybe", errno.EINVAL),
