@@ -19,10 +19,9 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"damod {daemon['version']} (pid {daemon['pid']}), up {uptime}, on {kernel['name']} {kernel['release']}"
     for kdamond in status["kdamonds"]:
         yield "  " + kdamond_line(kdamond)
-    busy = [module for module in status["modules"] if module["enabled"]]
-    for module in busy:
-        yield f"  module {module['name']} is on" + (f", its kdamond has pid {module['pid']}" if module["pid"] else "")
-    if not status["kdamonds"] and not busy:
+    for name, pid in status["modules"].items():
+        yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
+    if not status["kdamonds"] and not status["modules"]:
         yield "  no kdamond is running; `damoctl start paddr` starts one"
     for problem in status["problems"]:
         yield f"  problem: {problem}"

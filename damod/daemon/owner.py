@@ -4,12 +4,12 @@ DAMON's sysfs is one global tree, and `nr_kdamonds` cannot be written while any 
 of slots once, when it takes the idle interface; then starting, changing or stopping one set never disturbs another.
 
 - Ours is a slot that `slots.json` names, as long as the same kernel thread runs in it. After a crash or an upgrade the
-  next damod finds them there and goes on: same pid, ages kept (`open`).
+  next damod finds them there and goes on: same pid, ages kept (`adopt_running`).
 - Somebody else's kdamond is never written to, and `nr_kdamonds` is never written while one runs, unless the operator
   says `take_over` (stop it, take the interface) or `adopt` (make it ours as it is).
 - Directories that are allocated but idle belong to nobody: any DAMON tool throws them away, and so do we, with a note.
-- Two damods with one runtime directory exclude each other by a lock. With different ones, each sees the other's
-  kdamonds as somebody else's and refuses to start; that is all a kernel can tell.
+- Two damods with one runtime directory exclude each other by a lock (daemon.lock). With different ones, each sees the
+  other's kdamonds as somebody else's and refuses to start; that is all a kernel can tell.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ per policy and node), and the pool can only grow while nothing runs."""
 
 
 class Owner:
-    """The kdamonds of this machine, ours and others'. `open` before use, `close` at the end."""
+    """The kdamonds of this machine, ours and others'.
+
+    The caller holds the lock of `runtime_dir` and calls `adopt_running` before anything else.
+    """
 
     def __init__(self, kernel: Kernel, runtime_dir: Path, *, pool: int = POOL) -> None:
         self.kernel = kernel
@@ -72,20 +75,6 @@ class Owner:
         self._problems: deque[str] = deque(maxlen=20)
 
     # -- life of the daemon ------------------------------------------------------------------------------------------
-
-    def open(self) -> dict[str, list[dict[str, Any]]]:
-        """Take the lock and adopt what an earlier damod left running; see `adopt_running`."""
-        self._dir.lock()
-        return self.adopt_running()
-
-    def close(self, *, release: bool = False) -> None:
-        """Let another damod in. With `release` also stop all sets and give the interface back as it was."""
-        try:
-            if release:
-                self.stop()
-                self.release()
-        finally:
-            self._dir.unlock()
 
     def adopt_running(self) -> dict[str, list[dict[str, Any]]]:
         """Read what was ours and keep what still is: {"adopted": [...], "lost": [...]} with index, name and pid."""
@@ -113,7 +102,10 @@ class Owner:
         return {"adopted": adopted, "lost": lost}
 
     def release(self) -> None:
-        """Give the interface back: no directories of ours, modules as they were. Does nothing while anything runs."""
+        """Give the interface back: no directories of ours, modules as they were. Does nothing while anything runs.
+
+        For a daemon that ends for good: `stop()`, then this.
+        """
         if any(life.on for life in self._lives()):
             return
         if self._slots.pool:
@@ -364,34 +356,18 @@ class Owner:
             control.commit(slot, self._with_tuned(control, item, item.spec))
 
     def status(self) -> dict[str, Any]:
-        """{"sets", "kdamonds" (brief, all), "slots" {"pool", "free"}, "modules", "problems"}; reads only."""
+        """How things are, by reading only.
+
+        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions"}] (ours
+        and others'), "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
+        "problems": sentences}.
+        """
         self._reap()
-        kdamonds = []
-        for life in self._lives():
-            item = self._slots.owned.get(life.slot)
-            if not life.on:
-                continue
-            try:
-                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
-            except (NotFound, FileNotFoundError):
-                continue  # ended while we looked
-            kdamonds.append(
-                {
-                    "index": life.slot,
-                    "state": "on",
-                    "pid": life.pid,
-                    "name": item.name if item else None,
-                    "owner": "damod" if item else "other",
-                    "started_ns": item.started_ns if item else None,
-                    "ops": context.ops,
-                    "actions": [scheme.action for scheme in context.schemes],
-                }
-            )
         return {
             "sets": self._slots.names(),
-            "kdamonds": kdamonds,
+            "kdamonds": [self._brief(life) for life in self._lives() if life.on],
             "slots": {"pool": self._slots.pool, "free": len(self._free())},
-            "modules": [module.to_wire() for module in modules.modules(self.kernel)],
+            "modules": {module.name: module.pid for module in modules.enabled(self.kernel)},
             "problems": self.problems(),
         }
 
@@ -655,8 +631,22 @@ class Owner:
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
 
+    def _brief(self, life: reader.Life) -> dict[str, Any]:
+        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
+        ops, actions = reader.brief(self.kernel, life.slot)
+        return {
+            "index": life.slot,
+            "state": "on",
+            "pid": life.pid,
+            "name": item.name if item else None,
+            "owner": "damod" if item else "other",
+            "started_ns": item.started_ns if item else None,
+            "ops": ops,
+            "actions": actions,
+        }
+
     def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot)
+        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
         held = reader.kdamond(self.kernel, life.slot)
         spec = item.spec if item else held
         tuned, tried = None, None

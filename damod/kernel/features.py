@@ -196,9 +196,9 @@ class Features:
             f"{action} has no effect on {ops} memory before Linux {since}; this kernel accepts it and applies nothing"
         )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All features as plain data: name, available, since ("" if in no release), about, inferred."""
-        return [
+    def to_wire(self) -> dict[str, Any]:
+        """{"release", "features": [{"name", "available", "since" ("" if in no release), "about", "inferred"}]}."""
+        rows = [
             {
                 "name": item.name,
                 "available": item.name in self.names,
@@ -208,6 +208,7 @@ class Features:
             }
             for item in FEATURES
         ]
+        return {"release": self.release, "features": rows}
 
 
 def _names(tree: Tree, path: str) -> list[str]:

@@ -154,6 +154,7 @@ KDAMOND: Layout = (
     File("refresh_ms", "refresh_ms", feature="refresh_ms"),
     Children("contexts", "contexts", "nr_contexts", CONTEXT),
 )
+OPERATIONS, NR_SCHEMES, ACTION = "operations", "schemes/nr_schemes", "action"
 AVAIL_OPERATIONS = "avail_operations"
 TUNED_FILES = ("intervals.sample_us", "intervals.aggr_us")
 

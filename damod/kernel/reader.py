@@ -231,6 +231,14 @@ def lives(kernel: Kernel) -> list[Life]:
     return [life(kernel, slot) for slot in range(count(kernel))]
 
 
+def brief(kernel: Kernel, slot: int) -> tuple[str, list[str]]:
+    """Operations set and the schemes' actions of a slot; ("", []) if nothing is staged there."""
+    at = paths.context(slot)
+    schemes = int(_maybe(kernel, f"{at}/{paths.NR_SCHEMES}") or 0)
+    actions = (_maybe(kernel, f"{paths.scheme(slot, index)}/{paths.ACTION}") for index in range(schemes))
+    return _maybe(kernel, f"{at}/{paths.OPERATIONS}") or "", [action for action in actions if action]
+
+
 def with_stats(kernel: Kernel, slot: int, held: Kdamond) -> Kdamond:
     """`held` with the statistics and effective quotas that stand in the files now (see Control.update_stats)."""
 
@@ -258,7 +266,7 @@ def intervals(kernel: Kernel, slot: int) -> tuple[int, int]:
 
 def tried(kernel: Kernel, slot: int) -> list[dict[str, int]]:
     """Per scheme: total_bytes and number of the regions that the last update_schemes_tried_regions left."""
-    schemes = int(_maybe(kernel, f"{paths.context(slot)}/schemes/nr_schemes") or 0)
+    schemes = int(_maybe(kernel, f"{paths.context(slot)}/{paths.NR_SCHEMES}") or 0)
     found = []
     for index in range(schemes):
         at = f"{paths.scheme(slot, index)}/{paths.TRIED_BYTES}"

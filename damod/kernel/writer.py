@@ -30,7 +30,7 @@ class Write:
     makes: str = ""
 
 
-class WriteRefused(OSError):  # noqa: N818  a refusal is what it is, as in errors.py
+class WriteRefused(OSError):
     """The kernel answered a write with an errno; `done` writes before it were taken."""
 
     def __init__(self, write: Write, code: int, done: int) -> None:
@@ -94,13 +94,23 @@ def writes(kdamond: Kdamond, slot: int, features: Features) -> list[Write]:
 
 
 def differences(wanted: Iterable[Write], read: Callable[[str], str]) -> list[Write]:
-    """The writes that are needed to get a tree there, given how its files are read. Raises OSError as `read` does."""
+    """The writes that are needed to get a tree there, given how its files are read.
+
+    A file that is not there is to be written, so that the kernel's refusal tells which. Raises as `read` does.
+    """
+
+    def stands(write: Write) -> bool:
+        try:
+            return read(write.path) == write.value
+        except FileNotFoundError:
+            return False
+
     needed: list[Write] = []
     anew: list[str] = []
     for write in wanted:
         if any(write.path.startswith(prefix) for prefix in anew):
             needed.append(write)
-        elif write.value != read(write.path):
+        elif not stands(write):
             needed.append(write)
             if write.makes:
                 anew.append(write.makes)

@@ -18,22 +18,18 @@ def kernel():
 
 @pytest.fixture
 def owners(tmp_path):
-    """Make owners of kernels that share one runtime directory, as successive damods do; all are closed at the end."""
-    made = []
+    """Make owners that share one runtime directory, as successive damods do."""
+    (tmp_path / "run").mkdir()
 
     def make(kernel, **options):
-        for other in made:
-            other.close()
-        made.append(Owner(kernel, tmp_path / "run", **options))
-        made[-1].open()
-        return made[-1]
+        owner = Owner(kernel, tmp_path / "run", **options)
+        owner.adopt_running()
+        return owner
 
-    yield make
-    for owner in made:
-        owner.close()
+    return make
 
 
 @pytest.fixture
 def owner(kernel, owners):
-    """An opened owner of `kernel`."""
+    """The first owner of `kernel`."""
     return owners(kernel)

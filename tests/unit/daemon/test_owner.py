@@ -6,7 +6,7 @@ import json
 import pytest
 
 from damod.daemon.owner import Owner
-from damod.errors import AlreadyRunning, Conflict, FeatureMissing, KernelRefused, NotFound, UsageError
+from damod.errors import Conflict, FeatureMissing, KernelRefused, NotFound, UsageError
 from damod.kernel import reader
 from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.kernel import SimKernel
@@ -228,7 +228,18 @@ def test_foreign_kdamonds_are_never_written(taken, owners):
     (shown,) = owner.show(tried_regions=True)
     assert (shown["owner"], shown["name"], shown["spec"]["pid"]) == ("other", None, pid)
     assert shown["spec"]["contexts"][0]["schemes"][0]["action"] == "pageout"
-    assert owner.status()["kdamonds"] == [{"index": 0, "pid": pid, "name": None, "owner": "other", "started_ns": None}]
+    assert owner.status()["kdamonds"] == [
+        {
+            "index": 0,
+            "state": "on",
+            "pid": pid,
+            "name": None,
+            "owner": "other",
+            "started_ns": None,
+            "ops": "paddr",
+            "actions": ["pageout"],
+        }
+    ]
     assert unused()
 
 
@@ -292,7 +303,8 @@ def test_release_gives_the_interface_back(kernel, owner):
     owner.start("a", specs({}))
     owner.release()
     assert len(pids(kernel)) == 1
-    owner.close(release=True)
+    owner.stop()
+    owner.release()
     assert kernel.damon.read("kdamonds/nr_kdamonds") == "0"
 
 
@@ -335,12 +347,11 @@ def test_show_with_stats_and_tried_regions(kernel, owner):
 
 
 def test_two_damods(kernel, owner, tmp_path):
-    """A second damod on the same runtime directory is refused; with another one it sees the kdamonds as foreign."""
-    with pytest.raises(AlreadyRunning):
-        Owner(kernel, tmp_path / "run").open()
+    """A second damod with another runtime directory sees the first one's kdamonds as foreign and keeps off them."""
     owner.start("a", specs({}))
+    (tmp_path / "elsewhere").mkdir()
     other = Owner(kernel, tmp_path / "elsewhere")
-    other.open()
+    other.adopt_running()
     with pytest.raises(Conflict, match="somebody else's"):
         other.start("b", [Kdamond()])
-    other.close()
+    assert len(pids(kernel)) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
-from damod.errors import AlreadyRunning, UsageError
+from damod.errors import UsageError
 from tests.strategies import kdamonds
 
 
@@ -36,15 +36,6 @@ def test_damage_is_a_sentence(tmp_path, text):
     where.file.write_text(text)
     with pytest.raises(ValueError, match=r"slots\.json cannot be read"):
         where.load()
-
-
-def test_one_damod_per_directory(tmp_path):
-    """The second one is told the pid of the first, and may come in when that has left."""
-    first, second = RuntimeDir(tmp_path / "run").lock(), RuntimeDir(tmp_path / "run")
-    with pytest.raises(AlreadyRunning, match=r"another damod \(pid \d+\)"):
-        second.lock()
-    first.unlock()
-    second.lock().unlock()
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "ä"])

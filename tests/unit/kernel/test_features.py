@@ -94,5 +94,5 @@ def test_known_between_and_beyond():
 
 def test_rows_are_plain():
     """The list for `damoctl features` has one row per feature, with the release that brought it."""
-    row = next(row for row in Features.known("6.12").rows() if row["name"] == "refresh_ms")
+    row = next(row for row in Features.known("6.12").to_wire()["features"] if row["name"] == "refresh_ms")
     assert row["available"] is False and row["since"] == "6.17" and row["about"]
