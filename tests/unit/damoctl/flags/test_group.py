@@ -136,4 +136,4 @@ def test_indices_over_the_whole_line() -> None:
 def test_a_scheme_without_action_is_told() -> None:
     """Options of a scheme that does nothing are a mistake, not a silent default."""
     with pytest.raises(UsageError, match="--damos_age 1s 2s: no --damos_action says what to do there"):
-        compile_words("--damos_age 1s 2s".split())
+        compile_words(["--damos_age", "1s", "2s"])
