@@ -102,7 +102,8 @@ def test_the_documentation_page_is_current() -> None:
 def test_the_table_is_cheap() -> None:
     """Neither pydantic nor argparse nor dataclasses are imported to compile a command line."""
     code = (
-        "import sys; from damoctl.flags.compile import compile_words; compile_words(['paddr', '--damos_action', 'stat']);"
+        "import sys; from damoctl.flags.compile import compile_words;"
+        "compile_words(['paddr', '--damos_action', 'stat']);"
         "print([m for m in ('pydantic', 'argparse', 'dataclasses', 'yaml', 'inspect') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
