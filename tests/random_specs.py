@@ -168,7 +168,9 @@ def _contexts(draw: st.DrawFn) -> dict[str, Any]:
         "probes": draw(st.lists(_probes(), max_size=2)),
         "sample_control": {
             "primitives_enabled": {"page_table": not fault, "page_fault": fault},
-            "sample_filters": [{"filter_type": kind, "matching": True, "allow": True, **kinds[kind]} for kind in sample_filters],
+            "sample_filters": [
+                {"filter_type": kind, "matching": True, "allow": True, **kinds[kind]} for kind in sample_filters
+            ],
         },
         "pause": draw(st.booleans()),
         "schemes": draw(st.lists(schemes(), max_size=3)),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from damod.errors import UsageError
 from damoctl.flags.option import Option, Word
 from damoctl.flags.table import FILTER_TYPES, GOAL_METRICS, OPTIONS, PROBE_FILTER_TYPES
+from damod.errors import UsageError
 
 if TYPE_CHECKING:
     from damod.spec.kdamond import Kdamond
