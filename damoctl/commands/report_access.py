@@ -6,8 +6,8 @@ damon_stat.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -115,10 +115,10 @@ def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: b
         snapshots = [Snapshot.from_wire(wire) for wire in answer["snapshots"]]
         if any(snapshot.source != "damon_stat" for snapshot in snapshots):
             return from_live(snapshots), True
-        if snapshots and not Path(DEFAULT_RECORD).exists():
+        if snapshots and not os.path.exists(DEFAULT_RECORD):  # noqa: PTH110 (pathlib is slow to load)
             return from_live(snapshots), True
         trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
-    if Path(DEFAULT_RECORD).exists():
+    if os.path.exists(DEFAULT_RECORD):  # noqa: PTH110
         ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
         return _read([DEFAULT_RECORD], compat=compat), False
     raise trouble
