@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_RECORD = "damon.data"
 
 OPTIONS: tuple[Option, ...] = (
-    Option(("--input", "-i"), "source", "A record. May be repeated.", (Word("file", "file"),), more=True, repeat=True),
+    Option(("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),), more=True, repeat=True),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
@@ -63,7 +63,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     term = ctx.term
     delay_s, count = _repeat(given)
     if count != 1:
-        term = replace(term, pager=False)
+        term = term._replace(pager=False)
     client: list[Any] = []
     due = monotonic()
     try:
@@ -129,9 +129,17 @@ def _running(client: Any) -> bool:
 
 
 def _read(paths: Sequence[str], *, compat: bool) -> list[Record]:
+    import sys
+
     from damod.records import damo_json
 
-    return [record for path in paths for record in damo_json.read(path, compat=compat)]
+    found: list[Record] = []
+    for path in paths:
+        if path == "-":
+            found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=compat)
+        else:
+            found += damo_json.read(path, compat=compat)
+    return found
 
 
 def usage() -> list[str]:

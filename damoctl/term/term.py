@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 # Lines joined into one write: few system calls for long reports, and the first lines still show at once.
 _BATCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """`width`/`height` in characters; `color` whether escapes may be used; `tty` whether somebody looks at it."""
 
     stream: IO[str]

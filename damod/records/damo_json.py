@@ -30,13 +30,16 @@ _TAIL = 1 << 16
 
 
 def read(path: str | Path, *, compat: bool = False) -> list[Record]:
-    """The records of a file, in its order.
+    """The records of a file, in its order; of a directory, as damo makes when it rotates, those of its damon.data.
 
     `compat` takes `sample_interval_us` in microseconds as damo reads it, not in the nanoseconds it writes.
     Raises NotFound, NotAllowed or BadRecord.
     """
+    path = Path(path)
+    if (path / "damon.data").is_file():
+        path /= "damon.data"
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return read_stream(file, str(path), compat=compat)
     except FileNotFoundError as exc:
         raise NotFound(f"no record {path}: there is no such file", hint="damoctl record makes one") from exc

@@ -171,6 +171,14 @@ def test_lost_events() -> None:
     assert "# lost: 12 trace events before this snapshot\n" in show(Client([live(lost=12)])).said()
 
 
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record may come through a pipe."""
+    (record,) = from_live([live()])
+    data = json.dumps([damo_json.to_plain(record, raw=True)]).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert "total size: 1.000 GiB" in show(unreachable, "--input", "-").said()
+
+
 def test_json() -> None:
     """--json, before or after the command, prints the records in damo's format, which read back."""
     before, after = show(Client([live()]), json=True).said(), show(Client([live()]), "--json").said()
