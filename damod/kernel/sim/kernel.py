@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 
-from damod.kernel.interface import Clock, Kernel, Proc, Trace, Tree
+from damod.kernel.interface import Clock, Proc, Trace, Tree
 from damod.kernel.sim import facts as abi
 from damod.kernel.sim import workload
 from damod.kernel.sim.clock import ScaledClock, WaitableClock
@@ -32,7 +32,7 @@ class _Fault:
         self.value = value
 
 
-class SimKernel(Kernel):
+class SimKernel:
     """The `Kernel` of the kernel seam, simulated.
 
     `version` is one of `facts.VERSIONS`, `scenario` one of `workload.SCENARIOS`; `clock` a `SimClock` in tests, real

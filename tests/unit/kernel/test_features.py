@@ -51,7 +51,7 @@ def test_probe_on_a_scratch_slot(version):
     kernel.damon.write("kdamonds/nr_kdamonds", "2")
     seen = probe(kernel, scratch=1)
     assert seen.names == Features.known(version).names
-    assert {name for name in seen.inferred} == {"update_tuned_intervals"}
+    assert set(seen.inferred) == {"update_tuned_intervals"}
     assert kernel.damon.read("kdamonds/1/contexts/nr_contexts") == "0"
 
 
@@ -78,7 +78,7 @@ def test_looking_writes_nothing(version):
 
 
 def test_unallocated_tree_is_inferred():
-    """With no directories at all, files are inferred too, from the release and the events and modules that are there."""
+    """With no directories at all, files are inferred from the release, events and modules that are there."""
     seen = probe(SimKernel("6.18", clock=SimClock()))
     assert seen.names == Features.known("6.18").names
     assert "addr_unit" in seen.inferred and "trace.damos_esz" not in seen.inferred
