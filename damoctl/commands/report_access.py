@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 DEFAULT_RECORD = "damon.data"
 
 OPTIONS: tuple[Option, ...] = (
-    Option(("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),), more=True, repeat=True),
+    Option(
+        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
+        more=True, repeat=True,
+    ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
