@@ -6,8 +6,8 @@ damon_stat.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 DEFAULT_RECORD = "damon.data"
 
 OPTIONS: tuple[Option, ...] = (
-    Option(("--input", "-i"), "source", "A record. May be repeated.", (Word("file", "file"),), more=True, repeat=True),
+    Option(
+        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
+        more=True, repeat=True,
+    ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
@@ -63,7 +66,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     term = ctx.term
     delay_s, count = _repeat(given)
     if count != 1:
-        term = replace(term, pager=False)
+        term = term._replace(pager=False)
     client: list[Any] = []
     due = monotonic()
     try:
@@ -115,10 +118,10 @@ def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: b
         snapshots = [Snapshot.from_wire(wire) for wire in answer["snapshots"]]
         if any(snapshot.source != "damon_stat" for snapshot in snapshots):
             return from_live(snapshots), True
-        if snapshots and not Path(DEFAULT_RECORD).exists():
+        if snapshots and not os.path.exists(DEFAULT_RECORD):  # noqa: PTH110 (pathlib is slow to load)
             return from_live(snapshots), True
         trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
-    if Path(DEFAULT_RECORD).exists():
+    if os.path.exists(DEFAULT_RECORD):  # noqa: PTH110
         ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
         return _read([DEFAULT_RECORD], compat=compat), False
     raise trouble
@@ -129,9 +132,17 @@ def _running(client: Any) -> bool:
 
 
 def _read(paths: Sequence[str], *, compat: bool) -> list[Record]:
+    import sys
+
     from damod.records import damo_json
 
-    return [record for path in paths for record in damo_json.read(path, compat=compat)]
+    found: list[Record] = []
+    for path in paths:
+        if path == "-":
+            found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=compat)
+        else:
+            found += damo_json.read(path, compat=compat)
+    return found
 
 
 def usage() -> list[str]:

@@ -7,7 +7,8 @@ the other, so only one at a time is in memory as text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from damoctl.reports import styles
 from damoctl.reports.box import Bounds
@@ -22,8 +23,7 @@ from damod.access.snapshot import Snapshot
 from damod.errors import NoData
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The records as they will be shown: filtered, merged, each snapshot's regions by address.
 
     `totals` has the total bytes of each snapshot of each record; `bounds` the least and greatest age (us), access rate

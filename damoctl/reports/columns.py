@@ -54,7 +54,7 @@ def _intervals_goal(view: RecordView) -> str:
 
 def _format_strings(view: RecordView) -> str:
     return "\n".join(
-        f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates.__slots__
+        f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates._fields
     )
 
 
@@ -125,7 +125,7 @@ def _heatmap(view: SnapshotView, regions: Regions) -> str:
             at = index
     drawn.append(heat.digits(shown[at:], options.heatmap_colorset, color=view.color))
     low, high = (distribution.whole(value, options) for value in (min(line.cells), max(line.cells)))
-    width = units.size(int(line.column_size), raw=options.raw)
+    width = units.size(line.column_size, raw=options.raw)
     return f"{''.join(drawn)}\n# min/max temperatures: {low}, {high}, column size: {width}"
 
 

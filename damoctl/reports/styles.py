@@ -6,7 +6,6 @@ A template is text with ``<keyword>``s (see `columns`); an empty one prints noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from damoctl.reports.box import Box
@@ -41,8 +40,7 @@ def facts(records: Sequence[Record]) -> Facts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Templates:
+class Templates(NamedTuple):
     """One template per position."""
 
     record_head: str = ""
@@ -55,7 +53,7 @@ class Templates:
         """With one position set, or a line appended to it. ``\\n`` in a template is a newline."""
         template = template.replace("\\n", "\n")
         before = getattr(self, position)
-        return replace(self, **{position: f"{before}\n{template}" if action == "append" and before else template})
+        return self._replace(**{position: f"{before}\n{template}" if action == "append" and before else template})
 
 
 class Style(NamedTuple):

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil
+from math import ceil, ulp
+from typing import NamedTuple
 
 from damod.access.snapshot import Regions
 
@@ -106,8 +106,7 @@ def positive_samples_percent(nr_accesses: Sequence[int], sample_us: int, aggr_us
     return sum(nr_accesses) * 100 * sample_us / (len(nr_accesses) * aggr_us) if nr_accesses else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
+class Bin(NamedTuple):
     """Metric values in ``[start, end)`` and the bytes that have them."""
 
     start: int
@@ -166,8 +165,7 @@ def percentiles(values: Sequence[int], amounts: Sequence[int], points: Sequence[
     return [values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points]
 
 
-@dataclass(frozen=True, slots=True)
-class HeatLine:
+class HeatLine(NamedTuple):
     """An address range as a row of columns of `column_size` bytes each.
 
     `cells` are byte-weighted mean temperatures of the memory in them, from low to high addresses; `gaps[i]` says how
@@ -193,7 +191,8 @@ def heat_line(
     span = top - base if static else regions.total_bytes()
     if span <= 0:
         return HeatLine()
-    if compat:
+    # below a thousand times the precision of a float the steps drift by columns, or stand still
+    if compat and span / width > 1000 * ulp(top):
         return _heat_line_by_steps(regions, heats, span / width)
     cells: list[float] = []
     gaps: list[int] = []

@@ -8,9 +8,10 @@ snapshot that the snapshot filters reject is gone; one whose regions are all rej
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 from damod.access import measure
 from damod.access.record import Record
@@ -21,8 +22,7 @@ from damod.units import U64_MAX
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Ranges to keep, each inclusive on both ends but `addresses`, which are half-open.
 
     `sizes` in bytes, `rates` in percent, `ages_us`; `snapshot_sizes` in bytes, `snapshot_times` in ns on the clock of

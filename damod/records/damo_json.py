@@ -30,13 +30,16 @@ _TAIL = 1 << 16
 
 
 def read(path: str | Path, *, compat: bool = False) -> list[Record]:
-    """The records of a file, in its order.
+    """The records of a file, in its order; of a directory, as damo makes when it rotates, those of its damon.data.
 
     `compat` takes `sample_interval_us` in microseconds as damo reads it, not in the nanoseconds it writes.
     Raises NotFound, NotAllowed or BadRecord.
     """
+    path = Path(path)
+    if (path / "damon.data").is_file():
+        path /= "damon.data"
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return read_stream(file, str(path), compat=compat)
     except FileNotFoundError as exc:
         raise NotFound(f"no record {path}: there is no such file", hint="damoctl record makes one") from exc
@@ -512,7 +515,6 @@ def _timed(context: int, scheme: int | None, target: int, lines: _Lines) -> Reco
 
 def to_plain(record: Record, *, raw: bool, compat: bool = False) -> dict[str, Any]:
     """A record as JSON-able data in damo's format; `raw` writes times as plain numbers, as damo's files do."""
-    time: Callable[[int], str] = (lambda ns: str(ns)) if raw else units.exact_time
 
     def us(value: int) -> str:
         return str(value) if raw else units.exact_time(value * 1000)
@@ -537,7 +539,7 @@ def to_plain(record: Record, *, raw: bool, compat: bool = False) -> dict[str, An
         "scheme_idx": record.scheme,
         "target_id": record.target_id,
         "scheme_filters": [dict(item) for item in record.filters],
-        "snapshots": [_plain_snapshot(snapshot, time, raw=raw, compat=compat) for snapshot in record.snapshots],
+        "snapshots": [plain_snapshot(snapshot, raw=raw, compat=compat) for snapshot in record.snapshots],
         "data_source": record.data_source,
     }
 
@@ -548,8 +550,11 @@ def _exact(value: float) -> Any:
     return Fraction(value)
 
 
-def _plain_snapshot(snapshot: Snapshot, time: Callable[[int], str], *, raw: bool, compat: bool) -> dict[str, Any]:
+def plain_snapshot(snapshot: Snapshot, *, raw: bool, compat: bool = False) -> dict[str, Any]:
+    """A snapshot of `to_plain`. Access rates are in percent, which damo (`compat`) cuts to whole numbers."""
     from damod.access import measure
+
+    time: Callable[[int], str] = str if raw else units.exact_time
 
     regions, sample, aggr, offset = snapshot.regions, snapshot.sample_us, snapshot.aggr_us, snapshot.wall_offset_ns
     if sample and aggr:

@@ -204,8 +204,14 @@ def test_no_file(tmp_path: Any) -> None:
         damo_json.read(tmp_path)
 
 
+def test_rotated_directory(tmp_path: Any) -> None:
+    """A directory that damo rotated into is read by the record in it."""
+    (tmp_path / "damon.data").write_bytes(text(record()))
+    assert len(damo_json.read(tmp_path)[0].snapshots) == 3
+
+
 def test_zip_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that never ends is refused at the limit, not read into memory as a whole."""
-    monkeypatch.setattr(damo_json, "_MAX_VALUE", 4 << 20)
+    monkeypatch.setattr(damo_json, "_MAX_VALUE", 1 << 20)
     with pytest.raises(BadRecord, match="without end"):
-        read(zlib.compress(b'[{"a": [' + b"1," * (32 << 20)))
+        read(zlib.compress(b'[{"a": [' + b"1," * (8 << 20)))
