@@ -172,7 +172,8 @@ class Control:
                 return self._clear(slot)
             kdamond = slot.kdamond
             if kdamond is None:
-                raise refuse(errno.EINVAL, word)
+                canceled = slot.started and self._facts.version >= (7, 0)
+                raise refuse(errno.ECANCELED if canceled else errno.EINVAL, word)
             self._under_way = True
         try:
             if word in ("update_schemes_tried_regions", "update_schemes_tried_bytes"):
@@ -208,6 +209,8 @@ class Control:
     def _off(self, slot: Slot) -> None:
         if not slot.kdamond:
             # Without a context there is nothing to stop; an ended one is refused by damon_stop().
+            if slot.started and self._facts.version >= (7, 3):
+                return
             raise refuse(errno.EPERM if slot.started else errno.EINVAL, "off")
         self.end(slot)
 
