@@ -86,4 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if exc.hint:
             print(f"  hint: {exc.hint}", file=sys.stderr)
         return exc.exit_status
+    except KeyboardInterrupt:
+        # Ctrl-C before the daemon has its own handler; 130 is what a shell makes of SIGINT.
+        return 130
     return 0
