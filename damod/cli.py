@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from damod import __version__, log
 from damod.errors import DamodError, UsageError
@@ -47,7 +47,7 @@ def open_kernel(settings: Settings) -> Kernel:
         return LinuxKernel()
     from damod.kernel.sim.kernel import SimKernel
 
-    given = {"scenario": settings.scenario, "version": settings.kernel_version}
+    given: dict[str, Any] = {"scenario": settings.scenario, "version": settings.kernel_version}
     try:
         return SimKernel(**{name: value for name, value in given.items() if value is not None})
     except ValueError as exc:
