@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: .venv/ready ## a daemon and a client on a simulated kernel, to look around
-	$(PY) -m damod.demo
+	$(PY) -m damoctl.demo
 
 test: .venv/ready ## every test; virtual machines only with CI=true or `make vm`
 	$(PY) -m pytest

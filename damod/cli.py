@@ -47,9 +47,8 @@ def open_kernel(settings: Settings) -> Kernel:
         return LinuxKernel()
     from damod.kernel.sim.kernel import SimKernel
 
-    given = {"scenario": settings.scenario, "version": settings.kernel_version}
     try:
-        return SimKernel(**{name: value for name, value in given.items() if value is not None})
+        return SimKernel(settings.kernel_version or "7.3", settings.scenario or "moving")
     except ValueError as exc:
         raise UsageError(f"there is no such simulated kernel: {exc}", hint="see --kernel, --kernel-version") from exc
 

@@ -92,6 +92,9 @@ def _node_ram(nid: int) -> list[tuple[int, int]]:
 
 def _with_default_region(kdamonds: Sequence[Kdamond], ctx: Context) -> tuple[Kdamond, ...]:
     """Fill in the default region of paddr targets, or say why it stays open."""
+    contexts = [context for kdamond in kdamonds for context in kdamond.contexts if context.ops == "paddr"]
+    if all(target.regions for context in contexts for target in context.targets):
+        return tuple(kdamonds)
     from damod.errors import DamodError
     from damod.kernel.writer import resolve
 

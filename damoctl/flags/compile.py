@@ -369,13 +369,13 @@ def compile_line(line: Line, *, node_ram: NodeRam | None = None, partial: bool =
         else:
             builder.set(made[0]["contexts"][0], "kdamonds[0].contexts[0]", "schemes", schemes, use)
     if builder.problems:
-        raise problems_error("the options", builder.problems)
+        below = show(grouped.kdamonds) if grouped.problems else ""
+        raise problems_error("the options", builder.problems, below=below)
     if line.rest and not target.ongoing:
         _place_target(made, target, line.rest[0], builder.given)
     if sum(len(kdamond["contexts"]) for kdamond in made) > len(made):
         raise UsageError(
-            "more than one context in a kdamond, which no kernel so far takes; the words were grouped like this:\n"
-            + "\n".join(f"    {text}" for text in show(grouped.kdamonds)),
+            "more than one context in a kdamond, which no kernel so far takes" + show(grouped.kdamonds),
             hint="begin a kdamond of its own with --kdamond, or say --nr_ctxs 1 1",
         )
     return Compiled(

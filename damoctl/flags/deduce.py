@@ -45,7 +45,7 @@ def _yaml(text: str, where: str) -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [key.value for key, _ in node.value]
-            twice = next((key for key, _ in node.value if keys.count(key.value) > 1), None)
+            twice = next((key for index, (key, _) in enumerate(node.value) if key.value in keys[:index]), None)
             if twice is not None:
                 mark = twice.start_mark
                 raise UsageError(f"{where}:{mark.line + 1}:{mark.column + 1}: key {twice.value!r} is there twice")

@@ -269,18 +269,16 @@ def group(uses: Sequence[Use], counts: dict[str, list[int]]) -> Grouped:
             counter.apply(name, counts.pop(name))
     notes: list[str] = []
     problems = counter.problems + _by_number(kdamonds, grouped, begins, counter.marked, notes)
-    if problems:
-        problems.append("the words were grouped like this:\n" + "\n".join(f"    {line}" for line in show(kdamonds)))
     return Grouped(kdamonds, whole, notes, problems)
 
 
-def show(kdamonds: Sequence[Item]) -> list[str]:
-    """The grouping as an indented list."""
-    lines = []
+def show(kdamonds: Sequence[Item]) -> str:
+    """The grouping as an indented list, to stand below a message."""
+    lines = ["\nthe words were grouped like this:"]
 
     def add(item: Item, index: int, depth: int) -> None:
         words = " ".join(map(str, item.uses))
-        lines.append(f"{'  ' * depth}{SHOWN[item.level]} {index}{':' if words else ''} {words}".rstrip())
+        lines.append(f"{'  ' * (depth + 1)}{SHOWN[item.level]} {index}{':' if words else ''} {words}".rstrip())
         seen: dict[str, int] = {}
         for child in item.children:
             add(child, seen.get(child.level, 0), depth + 1)
@@ -288,4 +286,4 @@ def show(kdamonds: Sequence[Item]) -> list[str]:
 
     for index, kdamond in enumerate(kdamonds):
         add(kdamond, index, 0)
-    return lines
+    return "\n".join(lines)

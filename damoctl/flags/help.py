@@ -122,7 +122,7 @@ _PAGE_HEAD = """\
 # Options of the DAMON parameters
 
 Taken by `damoctl start`, `tune`, `record` and `args damon`. This page is made from `damoctl/flags/table.py`
-(`make docs`); `damoctl help damon_param_options` prints the same.
+by `damoctl.flags.help.page`, and a test compares; `damoctl help damon_param_options` prints the same.
 
 ## Which option belongs to what
 

@@ -167,7 +167,10 @@ def near(word: str, choices: Iterable[str]) -> str:
     """``; did you mean 'pageout'?`` where something is near, else nothing."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    known = list(choices)
+    found = get_close_matches(word, known, n=1, cutoff=0.6)
+    if not found and len(word) > 1:
+        found = [choice for choice in known if choice.startswith(word)]
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

@@ -82,7 +82,7 @@ def _set(kdamonds: list[dict[str, Any]], path: str, value: Any) -> None:
         last = number == len(steps) - 1
         if isinstance(step, int):
             # A further scheme or target may be added, but not one after a hole.
-            if step == len(at) and number >= 2:
+            if step == len(at) and number >= 4:
                 at.append({})
             elif step >= len(at):
                 raise UsageError(f"{path}: there are only {len(at)} of them now")

@@ -36,12 +36,11 @@ class Line(NamedTuple):
         return found[-1].words[0] if found else default
 
 
-def problems_error(what: str, problems: Sequence[str], hint: str = "") -> UsageError:
-    """One error that tells all problems, each on a line of its own if there are several."""
-    if len(problems) == 1:
-        return UsageError(problems[0], hint=hint, problems=list(problems))
+def problems_error(what: str, problems: Sequence[str], hint: str = "", below: str = "") -> UsageError:
+    """One error that tells all problems, each on a line of its own if there are several, and what stands `below`."""
     lines = "".join(f"\n  {problem}" for problem in problems)
-    return UsageError(f"{len(problems)} problems in {what}:{lines}", hint=hint, problems=list(problems))
+    text = problems[0] if len(problems) == 1 else f"{len(problems)} problems in {what}:{lines}"
+    return UsageError(text + below, hint=hint, problems=list(problems))
 
 
 def by_name(options: Iterable[Option]) -> dict[str, Option]:

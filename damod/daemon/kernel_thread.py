@@ -21,9 +21,9 @@ R = TypeVar("R")
 class KernelThread:
     """Runs functions one after the other, in the order in which they were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "kernel") -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="kernel", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,6 +34,10 @@ class KernelThread:
         future: Future[R] = Future()
         self._jobs.put((future, lambda: fn(*args, **kwargs)))
         return await asyncio.wrap_future(future)
+
+    def post(self, fn: Callable[[], object]) -> None:
+        """Run `fn` when its turn comes; nobody waits for it."""
+        self._jobs.put((Future(), fn))
 
     async def close(self, grace_s: float) -> bool:
         """Take no more work and wait for what runs; whether the thread ended within `grace_s`."""

@@ -15,15 +15,16 @@ of slots once, when it takes the idle interface; then starting, changing or stop
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from damod.access.snapshot import Regions
 from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
 from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
 from damod.kernel import features as feature_table
-from damod.kernel import modules, paths, reader
+from damod.kernel import modules, paths, reader, tried
 from damod.kernel.control import Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
@@ -31,8 +32,28 @@ from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.spec.base import human
 from damod.spec.diff import Change, diff
+from damod.spec.filter import Filter
 from damod.spec.kdamond import Kdamond
 from damod.spec.needs import check
+from damod.spec.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A kdamond that runs, as far as looking at what it sees needs. `target_pids` is empty for paddr."""
+
+    slot: int
+    pid: int
+    ours: bool
+    ops: str
+    sample_us: int
+    aggr_us: int
+    nr_targets: int
+    target_pids: tuple[int | None, ...]
+    max_nr_regions: int
+    probes: bool
+    intervals_goal: Mapping[str, int] | None
+
 
 POOL = 8
 """Slots allocated at once. An idle one costs the kernel two small directories, a kdamond more than eight is rare (one
@@ -158,8 +179,17 @@ class Owner:
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "kdamonds": rows, "notes": told + self._notes(specs, known)}
 
-    def tune(self, name: str | None, kdamonds: Sequence[Kdamond], *, dry_run: bool = False) -> dict[str, Any]:
+    def tune(
+        self,
+        name: str | None,
+        kdamonds: Sequence[Kdamond],
+        *,
+        base: Sequence[Kdamond] | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
+
+        With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -167,6 +197,8 @@ class Owner:
         self._reap()
         name = self._the_set(name)
         owned = self._slots.of(name)
+        if base is not None and tuple(base) != tuple(item.spec for item in owned):
+            raise Conflict(f"the set {name!r} was changed by somebody else meanwhile", hint="look at it and try again")
         if len(owned) != len(kdamonds):
             raise UsageError(
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
@@ -211,7 +243,7 @@ class Owner:
         control = Control(self.kernel, self.features())
         stopped = []
         for item in items:
-            stopped.append({"index": item.slot, "pid": control.stop(item.slot)})
+            stopped.append({"index": item.slot, "pid": control.stop(item.slot), "name": item.name})
             self._disown(item.slot)
         self._restore_modules_if_idle()
         return stopped
@@ -266,6 +298,63 @@ class Owner:
                 continue  # ended while we looked
         self._reap()
         return rows
+
+    def watched(self, slot: int | None = None) -> list[Watched]:
+        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
+        asked for the intervals it has tuned."""
+        self._reap()
+        found = []
+        for life in self._lives():
+            if not life.on or life.pid is None or slot not in (None, life.slot):
+                continue
+            item = self._slots.owned.get(life.slot)
+            try:
+                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
+                sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
+                goal = context.intervals.intervals_goal
+                if goal.active and item:
+                    sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+            found.append(
+                Watched(
+                    slot=life.slot,
+                    pid=life.pid,
+                    ours=item is not None,
+                    ops=context.ops,
+                    sample_us=sample_us,
+                    aggr_us=aggr_us,
+                    nr_targets=len(context.targets),
+                    target_pids=() if context.ops == "paddr" else tuple(target.pid for target in context.targets),
+                    max_nr_regions=context.nr_regions.max,
+                    probes=bool(context.probes),
+                    intervals_goal=goal.model_dump() if goal.active else None,
+                )
+            )
+        if slot is not None and not found:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        return found
+
+    def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
+        """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
+
+        A `stat` scheme that matches everything is committed beside the others for one aggregation and taken away
+        again. Raises Conflict for a kdamond that is not ours, FeatureMissing, KernelRefused.
+        """
+        item = self._our_slot(slot)
+        known = self.features()
+        probing = Scheme(action="stat", filters=tuple(filters))
+        (context,) = item.spec.contexts
+        with_probe = context.model_copy(update={"schemes": (*context.schemes, probing)})
+        spec = item.spec.model_copy(update={"contexts": (with_probe,)})
+        check([spec], known)
+        control = Control(self.kernel, known)
+        control.commit(slot, self._with_tuned(control, item, spec))
+        try:
+            control.update_tried_regions(slot)
+            return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
+        finally:
+            control.commit(slot, self._with_tuned(control, item, item.spec))
 
     def status(self) -> dict[str, Any]:
         """How things are, by reading only.

@@ -22,6 +22,8 @@ from damod import __version__
 from damod import log as logging
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
+from damod.daemon.look import Looker
+from damod.daemon.owner import Owner
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -55,11 +57,14 @@ class Service:
         self.settings = settings
         self.kernel = kernel
         self.kernel_thread = KernelThread()
+        self.owner = Owner(kernel, Path(settings.state_dir))
+        self.looker = Looker(kernel, self.owner, self.kernel_thread)
         self.ready = asyncio.Event()
         self._reread = reread
         self._notifier = Notifier()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
+        self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings))
 
     def stop(self) -> None:
@@ -71,6 +76,11 @@ class Service:
             for directory in self._locked_directories():
                 own_directory(directory)
                 held.enter_context(RuntimeLock(directory))
+            # Before the socket: who finds it open must find the kdamonds of an earlier damod adopted.
+            found = await self.kernel_thread.run(self.owner.adopt_running)
+            for fate, kdamonds in found.items():
+                for kdamond in kdamonds:
+                    log.info(fate, **kdamond)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -80,14 +90,15 @@ class Service:
                 await self._server.start(listener, tasks)
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 self._notifier.ready(self._summary())
-                log.info("ready", socket=self.settings.socket, kernel=self.kernel.name, release=self.kernel.release)
+                log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 self.ready.set()
                 await self._stopping.wait()
                 self._notifier.stopping()
                 log.info("stopping")
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
-            if await self.kernel_thread.close(KERNEL_GRACE_S):
+            await self.looker.close(KERNEL_GRACE_S / 2)
+            if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
                 log.warning("stopped while the kernel still works on a command")
@@ -113,7 +124,10 @@ class Service:
         logging.setup(self.settings.log_level)
         self._server.access = _access(self.settings)
         self._server.limits = _limits(self.settings)
-        open_to(self.settings.socket, self._server.access)
+        try:
+            open_to(self._socket_path, self._server.access)
+        except OSError as exc:
+            log.error("the socket's permissions stay as they were", path=self._socket_path, why=exc.strerror)
         log.info("read the settings again", changed=",".join(changed) or "nothing")
         if waiting:
             log.warning("some settings wait for a restart", settings=",".join(waiting))
@@ -129,7 +143,7 @@ class Service:
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
-            "socket": self.settings.socket,
+            "socket": self._socket_path,
             "connections": self._server.connections,
         }
 
@@ -144,8 +158,8 @@ class Service:
         handed_over = activated_socket()
         if handed_over is not None:
             held.enter_context(handed_over)
-            path = str(handed_over.getsockname())
-            open_to(path, self._server.access)
+            self._socket_path = str(handed_over.getsockname())
+            open_to(self._socket_path, self._server.access)
             return handed_over
         directory = Path(self.settings.socket).parent
         if not directory.exists():
@@ -155,7 +169,7 @@ class Service:
         return listener
 
     def _summary(self) -> str:
-        return f"on {self.settings.socket}, kernel {self.kernel.name} {self.kernel.release}"
+        return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}"
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s()

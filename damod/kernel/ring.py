@@ -152,11 +152,15 @@ class PageDecoder:
         except struct.error as exc:
             raise ValueError(f"a ring page of {len(page)} bytes ends inside a record: {exc}") from exc
 
+    def stamp(self, page: bytes) -> int:
+        """The time stamp of a page itself, in ns."""
+        return int(_U64.unpack_from(page, self.layout.stamp)[0])
+
     def _decode(self, page: bytes) -> Page:
         layout = self.layout
         if len(page) < layout.data:
             raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
-        stamp = page_stamp = int(_U64.unpack_from(page, layout.stamp)[0])
+        stamp = page_stamp = self.stamp(page)
         commit = _U32.unpack_from(page, layout.commit)[0]
         at, end = layout.data, layout.data + (commit & _COMMIT_MASK)
         if end > len(page):
@@ -287,7 +291,7 @@ class RingReader:
                     if missed != 0:
                         lost += missed or 0
                         uncounted |= missed is None
-                        until: int = more[0].time_ns(0) if more else _U64.unpack_from(page, self._decoder.layout.stamp)[0]
+                        until = more[0].time_ns(0) if more else self._decoder.stamp(page)
                         gaps.append((runs[-1].time_ns(-1) if runs else self._seen_ns, until))
                     runs += more
             if empty:

@@ -8,9 +8,10 @@ of `socket.socket` with the same methods.
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM
+from _socket import AF_UNIX, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812
 from _socket import timeout as SocketTimeout  # noqa: N812
+from struct import pack
 from time import monotonic
 
 from damod.errors import DaemonUnreachable, NotAllowed, ProtocolError, from_wire
@@ -66,9 +67,10 @@ class Client:
     def _connect(self) -> Socket:
         sock = Socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
-            sock.settimeout(self.timeout_s)
+            # With Python's own timeout, connect() would not wait at all for a daemon too busy to accept.
+            sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, pack("ll", int(self.timeout_s), int(self.timeout_s % 1 * 1e6)))
             sock.connect(self.path)
-        except SocketTimeout as exc:
+        except BlockingIOError as exc:
             sock.close()
             raise DaemonUnreachable(
                 f"damod on {self.path} takes no connection within {self.timeout_s:g} s", path=self.path

@@ -16,9 +16,10 @@ import socket
 import stat
 import struct
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -33,7 +34,7 @@ from damod.errors import (
     UsageError,
 )
 from damod.rpc.auth import Access, Peer, Role, peer_of
-from damod.rpc.registry import Call, Registry
+from damod.rpc.registry import Call, Method, Registry
 from damod.rpc.wire import (
     FROM_DAEMON_BYTES,
     MAX_DEPTH,
@@ -158,7 +159,6 @@ class Server:
         self.limits = limits or Limits()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._per_user: Counter[int] = Counter()
-        self._tasks: asyncio.TaskGroup | None = None
         self._server: asyncio.Server | None = None
 
     @property
@@ -168,9 +168,11 @@ class Server:
 
     async def start(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
         """Accept peers from now on; each one's task lives in `tasks`."""
-        self._tasks = tasks
         self._server = await asyncio.start_unix_server(
-            self._connected, sock=listener, limit=_CHUNK_BYTES, backlog=_BACKLOG
+            lambda reader, writer: self._connected(reader, writer, tasks),
+            sock=listener,
+            limit=_CHUNK_BYTES,
+            backlog=_BACKLOG,
         )
 
     async def stop(self, grace_s: float) -> None:
@@ -185,7 +187,7 @@ class Server:
             for task in late:
                 task.cancel()
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
         try:
             peer = peer_of(writer.get_extra_info("socket"))
         except OSError:
@@ -200,8 +202,7 @@ class Server:
             writer.close()
             return
         connection = Connection(self, reader, writer, peer, role)
-        assert self._tasks is not None
-        task = self._tasks.create_task(connection.run(), name=f"peer {peer.pid}")
+        task = tasks.create_task(connection.run(), name=f"peer {peer.pid}")
         self._connections[connection] = task
         self._per_user[peer.uid] += 1
         task.add_done_callback(lambda _: self._forget(connection))
@@ -209,6 +210,7 @@ class Server:
     def _forget(self, connection: Connection) -> None:
         del self._connections[connection]
         self._per_user[connection.peer.uid] -= 1
+        # Only users with connections stay in it.
         self._per_user += Counter()
 
     def _refusal(self, peer: Peer, role: Role) -> DamodError | None:
@@ -248,16 +250,18 @@ class Connection:
         self._room = asyncio.Semaphore(server.limits.requests_per_connection)
         self._writing = asyncio.Lock()
         self._gone = False
+        self._reading: asyncio.Task[None] | None = None
 
     def finish(self) -> None:
         """Take no further requests; run() ends when those under way are answered."""
-        self._reader.feed_eof()
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def run(self) -> None:
         """Answer requests until the peer has no more. Nothing of one peer escapes from here but cancellation."""
         try:
             async with asyncio.TaskGroup() as requests:
-                await self._read(requests)
+                self._reading = requests.create_task(self._read(requests), name="read")
             await self._close()
         except Exception:
             log.exception("a connection ended by a bug", uid=self.peer.uid, pid=self.peer.pid)
@@ -314,6 +318,7 @@ class Connection:
         await self._send(response)
 
     async def _outcome(self, request: Request) -> Response:
+        entry: Method | None = None
         who = {"method": request.method[:100], "uid": self.peer.uid, "pid": self.peer.pid}
         try:
             entry = self._server.registry.find(request.method)
@@ -324,11 +329,10 @@ class Connection:
                 raise
             entry.check(request.params)
             result = await entry.handler(Call(self._server.daemon, self.peer), **request.params)
-            if entry.needs is Role.OPERATOR:
-                log.info("done", **who)
+            _log_at(entry)("done", **who)
             return Response(request.id, None, result)
         except DamodError as exc:
-            log.info("answered with an error", **who, code=exc.code, message=exc.message)
+            _log_at(entry)("answered with an error", **who, code=exc.code, message=exc.message)
             return Response(request.id, exc.to_wire())
         except Exception:
             log.exception("a method ended by a bug", **who)
@@ -373,6 +377,11 @@ class Connection:
             self._writer.transport.abort()
         except ConnectionError:
             self._gone = True
+
+
+def _log_at(entry: Method | None) -> Callable[..., object]:
+    """Changes belong into the log; who only looks, or asks for what does not exist, must not be able to fill it."""
+    return cast(Callable[..., object], log.info if entry is not None and entry.needs is Role.OPERATOR else log.debug)
 
 
 def _bug(what: str) -> Internal:

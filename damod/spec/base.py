@@ -108,7 +108,8 @@ class Rate:
             return cls(Fraction(_COUNT.parse(text.strip().removesuffix("s").removesuffix("sample"))), "samples")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"{text!r} is not an access rate (like 5% or '3 samples')")
-        return cls(units.parse_share(text, "percent"), "percent")
+        # damo's float arithmetic turns the largest number into one more, and its users' files have that.
+        return cls(min(units.parse_share(text, "percent"), Fraction(U64_MAX)), "percent")
 
     def samples(self, max_samples: int, *, upper: bool) -> int:
         """The bound in samples for the kernel: a lower bound is rounded up, an upper one down; u32 at most."""

@@ -78,7 +78,7 @@ class _Speller:
             if _shown(model, name, value) and not (self.omit_defaults and self._default(kind, name, value)):
                 made[name] = self.value(value, spell)
         if isinstance(model, BaseFilter) and not self.omit_defaults:
-            made |= {key: made.get(key) for key in _FILTER_KEYS}
+            made = {key: made.get(key) for key in ("filter_type", "matching", "allow", *_FILTER_KEYS)}
         return made
 
     def _default(self, kind: type[BaseModel], name: str, value: Any) -> bool:

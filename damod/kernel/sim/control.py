@@ -79,24 +79,24 @@ class Control:
 
     def adopt(self, kdamonds: Dir) -> None:
         """Take over kdamonds/: its nr_kdamonds file and what it makes."""
+        populate = kdamonds.count
 
         def count(text: str) -> None:
-            with self._changed:
-                wanted = number(text, low=-(2**31), high=2**31 - 1)
-                if wanted < 0:
-                    raise refuse(errno.EINVAL, text)
-                if self._under_way or self.running():
-                    raise refuse(errno.EBUSY, text)
-                kdamonds.populate(wanted)
-                self.slots = [Slot(child) for child in kdamonds.children()]
-                for slot in self.slots:
-                    self._hang(slot)
+            if number(text, low=-(2**31), high=2**31 - 1) < 0:
+                raise refuse(errno.EINVAL, text)
+            if self._under_way or self.running():
+                raise refuse(errno.EBUSY, text)
+            populate(text)
+            self.slots = [Slot(child) for child in kdamonds.children()]
+            for slot in self.slots:
+                self._hang(slot)
 
         kdamonds.files["nr_kdamonds"].store = count
 
     def _hang(self, slot: Slot) -> None:
         files = slot.directory.files
         files["state"].show = lambda: self._state(slot)
+        files["state"].waits = True
         files["state"].store = lambda text: self.command(slot, text.removesuffix("\n"))
         files["pid"].show = lambda: str(slot.kdamond.pid) if slot.kdamond else "-1"
 
@@ -172,7 +172,8 @@ class Control:
                 return self._clear(slot)
             kdamond = slot.kdamond
             if kdamond is None:
-                raise refuse(errno.EINVAL, word)
+                canceled = slot.started and self._facts.version >= (7, 0)
+                raise refuse(errno.ECANCELED if canceled else errno.EINVAL, word)
             self._under_way = True
         try:
             if word in ("update_schemes_tried_regions", "update_schemes_tried_bytes"):
@@ -208,6 +209,8 @@ class Control:
     def _off(self, slot: Slot) -> None:
         if not slot.kdamond:
             # Without a context there is nothing to stop; an ended one is refused by damon_stop().
+            if slot.started and self._facts.version >= (7, 3):
+                return
             raise refuse(errno.EPERM if slot.started else errno.EINVAL, "off")
         self.end(slot)
 

@@ -19,6 +19,7 @@ _FILE = re.compile(r"(\d00) (\S+) =(?: (.*))?")
 _KEYWORDS = re.compile(r"([a-z_]+)(?: type| metric)?: (.+)")
 _TRIED = re.compile(r"\d00 (?:\S+)/tried_regions/(\d+)/")
 _COMMAND = re.compile(r"state <- (\w+) -> None .*")
+_STAT_ON = "damon_stat enabled: Y"
 _PROBE_FILTER = "kdamonds/0/contexts/0/monitoring_attrs/probes/0/filters/0/"
 
 
@@ -111,7 +112,7 @@ def parse(text: str) -> Facts:
         commands=frozenset(("on", "off")).union(
             match[1] for line in parts["accepted keywords"] if (match := _COMMAND.fullmatch(line))
         ),
-        stat_on="damon_stat enabled: Y" in parts["accepted keywords"],
+        stat_on=_STAT_ON in parts["accepted keywords"],
         odd_rows=first != 0,
     )
 
@@ -130,7 +131,10 @@ def trim(text: str) -> str:
             or not section
             or (section == "running" and match is not None and len(rows) == 1)
             or section in ("tree with one of everything", "tracepoints")
-            or (section == "accepted keywords" and (_KEYWORDS.fullmatch(line) or line.startswith("state <- ")))
+            or (
+                section == "accepted keywords"
+                and (_KEYWORDS.fullmatch(line) or line.startswith(("state <- ", _STAT_ON)))
+            )
             or section == "module parameters"
         )
         if keep and not line.startswith("#extra"):

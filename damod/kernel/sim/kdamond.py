@@ -9,6 +9,7 @@ Sources: Documentation/mm/damon/design.rst (kernel-docs), mm/damon/core.c.
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from damod.kernel.sim.machine import PAGE_SHARES, Machine
 from damod.kernel.sim.params import Attrs, ContextParams, Probe, TargetParams
 from damod.kernel.sim.ring import SimTrace
 from damod.kernel.sim.schemes import Scheme, feedback
+from damod.kernel.sim.tree import refuse
 from damod.kernel.sim.workload import Segment
 
 # CPU time that looking at one region once costs, as cpu_ns() shows it.
@@ -264,7 +266,12 @@ class Kdamond:
         return target
 
     def commit(self, params: ContextParams) -> None:
-        """Go on with other parameters; regions, ages and statistics stay where they still make sense."""
+        """Go on with other parameters; regions, ages and statistics stay where they still make sense.
+
+        Raises OSError (EINVAL) for an obsolete target that there is nothing of to remove.
+        """
+        if any(target.obsolete for target in params.targets[len(self.targets) :]):
+            raise refuse(errno.EINVAL, "obsolete_target")
         now = self.machine.clock.monotonic_ns()
         probes = len(params.probes)
         old_ops = self.params.ops
@@ -276,7 +283,7 @@ class Kdamond:
         kept = [] if params.ops != old_ops else self.targets
         targets = []
         for index, want in enumerate(params.targets):
-            if want.obsolete and index < len(kept):
+            if want.obsolete:
                 continue
             if index >= len(kept):
                 targets.append(self._new_target(want))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 
-from damod.kernel.interface import Clock, Kernel, Proc, Trace, Tree
+from damod.kernel.interface import Clock, Proc, Trace, Tree
 from damod.kernel.sim import facts as abi
 from damod.kernel.sim import workload
 from damod.kernel.sim.clock import ScaledClock, WaitableClock
@@ -32,7 +32,7 @@ class _Fault:
         self.value = value
 
 
-class SimKernel(Kernel):
+class SimKernel:
     """The `Kernel` of the kernel seam, simulated.
 
     `version` is one of `facts.VERSIONS`, `scenario` one of `workload.SCENARIOS`; `clock` a `SimClock` in tests, real
@@ -85,6 +85,7 @@ class SimKernel(Kernel):
             next_event_ns=self._control.next_event_ns,
         )
         self.trace: Trace = self._trace
+        self.proc.catch_up = self._catch_up
         root = Dir(None, damon_shape(facts))
         self._control.adopt(root.dirs["kdamonds"])
         self.damon: Tree = SimTree(root, self._lock, enter=self._control.catch_up, check=self._check)
@@ -96,6 +97,10 @@ class SimKernel(Kernel):
         """Give back the rings."""
         for ring in list(self._trace.rings):
             ring.close()
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            self._control.catch_up()
 
     def _start(self, params: ContextParams) -> Kdamond:
         return Kdamond(

@@ -151,7 +151,6 @@ class _CpuBuffer:
             if commit + 8 <= ROOM:
                 data[commit : commit + 8] = struct.pack("<Q", self.missed)
                 flags |= MISSED_STORED
-                commit += 8
             self.missed = 0
         return struct.pack("<QQ", page.stamp, commit | flags) + bytes(data)
 

@@ -172,7 +172,7 @@ class Scheme:
         while i < len(target.start):
             if limited and self._charged >= self.effective:
                 return False
-            if self._before_rest(number, target, i) or not self._matches(target, i):
+            if self._before_rest(number, target, i, smallest) or not self._matches(target, i):
                 i += 1
                 continue
             if limited and score(quota, action, target.nr[i], most, target.age[i], attrs.aggr_us) < least:
@@ -203,14 +203,21 @@ class Scheme:
             i += 1
         return True
 
-    def _before_rest(self, number: int, target: Target, i: int) -> bool:
-        """Whether a region was served in the window before, which ended in the middle of the walk."""
+    def _before_rest(self, number: int, target: Target, i: int, smallest: int) -> bool:
+        """Whether a region was served in the window before, which ended in the middle of the walk.
+
+        One that was served in part is cut there (damos_skip_charged_region()).
+        """
         if self._goon is None or self._charged:
             return False
         there, address = self._goon
         if number < there or (number == there and target.end[i] <= address):
             return True
         self._goon = None
+        cut = address // smallest * smallest
+        if number == there and target.start[i] < cut < target.end[i]:
+            target.split(i, cut)
+            return True
         return False
 
     def _filtered_out(self, number: int, target: Target, i: int, smallest: int) -> bool:

@@ -109,7 +109,7 @@ _UINTS = frozenset(
 )
 _BOOLS = frozenset(("matching", "allow", "pause", "obsolete_target"))
 # Stores that turn every parse error into EINVAL, ERANGE too (`if (err) return -EINVAL;`).
-_ONLY_EINVAL = frozenset(("pid_target", "ms", "bytes", "sz_permil", "nr_accesses_permil", "age_permil"))
+_ONLY_EINVAL = frozenset(("pid_target", "ms", "bytes", "fail_charge_num", "fail_charge_denom"))
 
 
 def _only_einval(parse: Parse) -> Parse:
@@ -132,7 +132,7 @@ def _parser(path: Sequence[str], keywords: Mapping[str, tuple[str, ...]]) -> Par
     if words in ("action", "ops", "goal", "wmark", "goal_tuner"):
         return one_of(keywords[words])
     if name in ("path", "memcg_path"):
-        return _text
+        return str
     if name == "weight":
         return _uint
     if name == "addr_unit":
@@ -157,9 +157,12 @@ class Shape:
 
 
 class File:
-    """One attribute. `show` gives the text instead of `text`; `store` acts on a write instead of `parse`."""
+    """One attribute. `show` gives the text instead of `text`; `store` acts on a write instead of `parse`.
 
-    __slots__ = ("mode", "parse", "show", "store", "text")
+    `waits` says that the store may wait for a kdamond, and takes the tree's lock itself when it needs it.
+    """
+
+    __slots__ = ("mode", "parse", "show", "store", "text", "waits")
 
     def __init__(self, mode: int, text: str = "", parse: Parse = _text) -> None:
         self.mode = mode
@@ -167,6 +170,7 @@ class File:
         self.parse = parse
         self.show: Callable[[], str] | None = None
         self.store: Callable[[str], None] | None = None
+        self.waits = False
 
 
 class Dir:
@@ -185,18 +189,19 @@ class Dir:
         for name, sub in shape.dirs.items():
             self.dirs[name] = Dir(self, sub)
         if shape.many:
-            self.files[shape.many[0]].store = self._count
+            self.files[shape.many[0]].store = self.count
         if shape.made:
             shape.made(self)
 
-    def _count(self, text: str) -> None:
+    def count(self, text: str) -> None:
+        """What a write to the nr_ file does."""
         count = number(text, low=-(2**31), high=2**31 - 1)
         if not 0 <= count <= self.shape.most:
             raise refuse(errno.ENOMEM if count >= _MANY else errno.EINVAL, text)
         self.populate(count)
 
     def populate(self, count: int) -> None:
-        """Replace the numbered children by `count` fresh ones, as a write to the nr_ file does."""
+        """Replace the numbered children by `count` fresh ones."""
         if self.shape.many is None:
             raise ValueError("this directory has no numbered children")
         name, child = self.shape.many
@@ -362,16 +367,18 @@ class SimTree:
             self._check("write", self._full(path), value)
             if not value:
                 return
-            store = file.store
-            if store is None:
-                try:
-                    file.text = file.parse(value)
-                except OSError as exc:
-                    raise refuse(exc.errno or errno.EINVAL, self._full(path)) from exc
+            if not file.waits:
+                self._store(file, path, value)
                 return
-        # A store may wait for a kdamond, and a reader of the ring must not wait with it; it takes the lock itself.
+        # A reader of the ring must not wait with us.
+        self._store(file, path, value)
+
+    def _store(self, file: File, path: str, value: str) -> None:
         try:
-            store(value)
+            if file.store:
+                file.store(value)
+            else:
+                file.text = file.parse(value)
         except OSError as exc:
             raise refuse(exc.errno or errno.EINVAL, self._full(path)) from exc
 

@@ -197,7 +197,8 @@ def test_systemd_can_hand_over_the_socket(tmp_path: Path) -> None:
         )
         try:
             with Client(str(path), timeout_s=10) as client:
-                assert client.call("daemon.status")["daemon"]["pid"] == process.pid
+                status = client.call("daemon.status")["daemon"]
+            assert (status["pid"], status["socket"]) == (process.pid, str(path))
         finally:
             process.terminate()
             assert process.wait(5) == 0

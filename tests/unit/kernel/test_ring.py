@@ -198,6 +198,20 @@ class TestPageDecoder:
         found = self.decoder.decode(page(0, record(probed(0, hits)), record(probed(4096, hits[:80]))))
         assert all_hits(found.runs) == [tuple(hits), tuple(hits[:80])]
 
+    def test_runs_end_where_something_else_begins(self) -> None:
+        """Records of two events in one page, with a long pause between, are each what they are."""
+        extend = struct.pack("=II", 30, 1)
+        found = self.decoder.decode(
+            page(0, record(region(0)), record(region(1)), record(tuned(7)), extend, record(region(2)), record(tuned(8)))
+        )
+        assert [(run.form.name, len(run.rows), run.time_ns(0)) for run in found.runs] == [
+            ("damon_aggregated", 2, 1),
+            ("damon_monitor_intervals_tune", 1, 3),
+            ("damon_aggregated", 1, 4 + (1 << 27)),
+            ("damon_monitor_intervals_tune", 1, 5 + (1 << 27)),
+        ]
+        assert found.runs[0].time_ns(-1) == 2
+
     @pytest.mark.parametrize(("lost", "missed"), [(0, 0), (17, 17), (None, None)])
     def test_lost_events(self, lost: int | None, missed: int | None) -> None:
         """The page tells how many were lost before it, or only that some were."""
@@ -238,6 +252,16 @@ class TestRingReader:
         )
         assert starts(source.read().runs) == [(11, 0), (21, 4096), (31, 8192)]
         assert source.read() == Batch([], 0, [])
+
+    def test_pages_that_overlap_in_time_are_interleaved(self) -> None:
+        """Two events of one CPU with one of another between them come one by one."""
+        source = reader(
+            {
+                0: [page(10, record(region(0)), record(region(8192), 20))],
+                1: [page(20, record(region(4096)))],
+            }
+        )
+        assert starts(source.read().runs) == [(11, 0), (21, 4096), (31, 8192)]
 
     def test_nothing_older_stays_behind(self) -> None:
         """What arrives at a CPU that was already found empty is read too, when a later CPU had something younger."""
@@ -306,6 +330,19 @@ class TestAggregations:
         assert first == []
         second, _ = fed(*pages[3:], into=assembler)
         assert [len(item.regions) for item in second] == [4]
+
+    def test_one_page_with_several_aggregations(self) -> None:
+        """Aggregations of one page, of several kdamonds in turn and each for itself, are taken apart."""
+        whole = [record(region(at * 4096, pid=pid, nr=3), 1) for pid in (1, 2) for at in range(3)]
+        mixed = [record(region(at * 4096, pid=pid, nr=3), 1) for at in range(3) for pid in (1, 2)]
+        found, assembler = fed(page(0, *whole), page(100, *mixed))
+        assert [(item.pid, item.end_ns, item.regions.start) for item in found] == [
+            (1, 1, [0, 4096, 8192]),
+            (2, 4, [0, 4096, 8192]),
+            (1, 101, [0, 4096, 8192]),
+            (2, 102, [0, 4096, 8192]),
+        ]
+        assert assembler.incomplete == 0
 
     def test_kdamonds_and_targets_are_kept_apart(self) -> None:
         """Events that interleave belong to the pid and the target that they name."""

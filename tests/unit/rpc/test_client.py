@@ -140,6 +140,20 @@ def test_the_timeout_is_for_the_whole_call(tmp_path: Path) -> None:
         done.set()
 
 
+def test_a_daemon_too_busy_to_accept_is_waited_for(tmp_path: Path) -> None:
+    """A full queue of connections is not "nobody listens"; it is waited for, and then said."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        with Client(str(tmp_path / "s"), timeout_s=5):
+            with pytest.raises(DaemonUnreachable, match=r"takes no connection within 0\.1 s"):
+                Client(str(tmp_path / "s"), timeout_s=0.1)
+            accepting = threading.Timer(0.1, lambda: listener.accept()[0].close())
+            accepting.start()
+            Client(str(tmp_path / "s"), timeout_s=5).close()
+            accepting.join()
+
+
 def test_which_socket_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """$DAMOD_SOCKET first; root has the system's; others their own if it is there and theirs, else the system's."""
     uid = os.geteuid()

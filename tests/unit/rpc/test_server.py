@@ -408,6 +408,35 @@ async def test_stopping_answers_what_is_not_finished(tmp_path: Path) -> None:
         await in_thread(work)
 
 
+async def test_a_peer_that_goes_on_asking_while_it_stops_still_gets_its_answer(tmp_path: Path) -> None:
+    """What comes after stopping began is not begun, and does not spoil what was."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    @method("test.last", needs=Role.VIEWER)
+    async def last(call: Call[Any]) -> dict[str, Any]:
+        """Be the last one."""
+        begun.set()
+        await go.wait()
+        return {"value": "done"}
+
+    async with serving(tmp_path / "s", last) as server:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(Request(1, "test.last", {}).encode())
+        await asyncio.wait_for(begun.wait(), 5)
+        stopping = asyncio.create_task(server.stop(5))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            writer.write(Request(2, "test.echo", {}).encode())
+            await asyncio.sleep(0.01)
+        go.set()
+        answers = list(Decoder().feed(await asyncio.wait_for(reader.read(), 5)))
+        await stopping
+        writer.close()
+    assert [(answer.id, answer.result) for answer in answers if isinstance(answer, Response)] == [
+        (1, {"value": "done"})
+    ]
+
+
 async def test_a_second_listener_is_refused_and_a_dead_ones_socket_replaced(tmp_path: Path) -> None:
     """A live daemon's socket is never taken away, a stale one is no obstacle, another file is not touched."""
     path = tmp_path / "s"

@@ -1,7 +1,9 @@
 """SimKernel as a whole: what a client of the kernel seam sees of a kdamond's life."""
 
 import errno
+import struct
 import subprocess
+import threading
 from itertools import pairwise
 
 import pytest
@@ -445,3 +447,142 @@ def test_unknown_names():
         SimKernel("5.0")
     with pytest.raises(ValueError, match="stairs"):
         SimKernel(scenario="nothing")
+
+
+def events(ring):
+    """(stamp of the page, event id, pid) of each record in the ring, per CPU."""
+    found = {}
+    for cpu in ring.cpus:
+        found[cpu] = []
+        while page := ring.read(cpu):
+            stamp, commit = struct.unpack_from("<QQ", page)
+            at, end = 16, 16 + (commit & 0x7FFFFFF)
+            while at < end:
+                (head,) = struct.unpack_from("<I", page, at)
+                if head & 31 == 30:
+                    at += 8
+                    continue
+                kind, pid = struct.unpack_from("<H2xi", page, at + 4)
+                found[cpu].append((stamp, kind, pid))
+                at += 4 + 4 * (head & 31)
+    return found
+
+
+def test_events_of_two_kdamonds_share_the_rings():
+    """Each event carries its kdamond's pid, both kdamonds wander over the CPUs, and no CPU's time goes back."""
+    kernel = boot(slots=2)
+    stage(kernel, 1, ops="vaddr")
+    command(kernel, "on", 1)
+    pids = {int(kernel.damon.read(f"kdamonds/{slot}/pid")) for slot in (0, 1)}
+    ring = kernel.trace.open(["damon_aggregated"])
+    run(kernel, 20, steps=10)
+    found = events(ring)
+    for seen in found.values():
+        assert {pid for _, _, pid in seen} == pids
+        assert [stamp for stamp, _, _ in seen] == sorted(stamp for stamp, _, _ in seen)
+    assert ring.overrun() == 0
+
+
+def test_what_nobody_simulated_counts_as_lost():
+    """After an hour without a reader the ring says how many events it does not have."""
+    kernel = boot()
+    ring = kernel.trace.open(["damon_aggregated"])
+    kernel.clock.advance(3600)
+    assert ring.wait(0)
+    assert ring.overrun() > 30000
+
+
+def test_waiting_for_the_ring_ends_with_the_aggregation():
+    """wait() sleeps until the next aggregation and no longer."""
+    kernel = boot()
+    ring = kernel.trace.open(["damon_aggregated"])
+    before = kernel.clock.monotonic_ns()
+    assert ring.wait(10)
+    assert kernel.clock.monotonic_ns() - before <= 100_000_000
+
+
+def test_a_reader_and_a_writer_at_once():
+    """One thread may wait for the ring while another commands; neither stops the other."""
+    kernel = SimKernel("6.12", clock=ScaledClock(20))
+    kernel.damon.write("kdamonds/nr_kdamonds", "1")
+    stage(kernel, 0)
+    command(kernel, "on")
+    ring = kernel.trace.open(["damon_aggregated"])
+    pages, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            if ring.wait(1):
+                pages.extend(page for cpu in ring.cpus if (page := ring.read(cpu)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for word in ("commit", "update_schemes_tried_regions", "update_schemes_stats", "commit") * 3:
+        command(kernel, word)
+    stop.set()
+    reader.join(5)
+    assert not reader.is_alive()
+    assert len(pages) >= 9
+
+
+def test_one_command_at_a_time():
+    """While a command waits, another is EBUSY, and on 6.12 even a look at the state."""
+    kernel = SimKernel("6.12", clock=ScaledClock(0.5))
+    kernel.damon.write("kdamonds/nr_kdamonds", "1")
+    stage(kernel, 0)
+    command(kernel, "on")
+    first = threading.Thread(target=command, args=(kernel, "commit"))
+    first.start()
+    busy = 0
+    while first.is_alive() and not busy:
+        try:
+            state(kernel)
+        except OSError as exc:
+            busy = exc.errno
+            assert refusal(kernel, "kdamonds/0/state", "update_schemes_stats") == errno.EBUSY
+            assert refusal(kernel, "kdamonds/nr_kdamonds", "0") == errno.EBUSY
+    first.join(5)
+    assert busy == errno.EBUSY
+    assert state(kernel) == "on"
+
+
+def test_obsolete_targets_go():
+    """A commit drops the targets that are marked, the others keep what is known of them; a new one cannot be."""
+    kernel = boot(ops="vaddr", on=False)
+    kernel.damon.write(f"{CONTEXT}/targets/nr_targets", "2")
+    for index, pid in enumerate((kernel.spawn(), kernel.workload_pid)):
+        kernel.damon.write(f"{CONTEXT}/targets/{index}/pid_target", str(pid))
+    command(kernel, "on")
+    run(kernel, 3)
+    kernel.damon.write(f"{CONTEXT}/targets/0/obsolete_target", "Y")
+    command(kernel, "commit")
+    starts = [row[0] for row in tried(kernel)]
+    assert starts == sorted(starts)
+    assert max(row[3] for row in tried(kernel)) > 5
+    kernel.damon.write(f"{CONTEXT}/targets/nr_targets", "2")
+    for index in (0, 1):
+        kernel.damon.write(f"{CONTEXT}/targets/{index}/pid_target", str(kernel.workload_pid))
+    kernel.damon.write(f"{CONTEXT}/targets/1/obsolete_target", "Y")
+    assert refusal(kernel, "kdamonds/0/state", "commit") == errno.EINVAL
+
+
+def test_address_units():
+    """With an address unit the regions count in it, and the hot part is found at its place divided by it."""
+    kernel = boot(on=False)
+    start, end = kernel.proc.system_ram()[-1]
+    kernel.damon.write(f"{CONTEXT}/addr_unit", "1024")
+    kernel.damon.write(f"{CONTEXT}/targets/0/regions/0/start", str(start // 1024))
+    kernel.damon.write(f"{CONTEXT}/targets/0/regions/0/end", str(end // 1024))
+    command(kernel, "on")
+    run(kernel, 6, steps=60)
+    assert hot_bytes(tried(kernel)) * 1024 == pytest.approx(20 << 20, rel=0.15)
+
+
+def test_a_kdamond_uses_cpu_time():
+    """The CPU time of a kdamond grows with its work."""
+    kernel = boot()
+    pid = int(kernel.damon.read("kdamonds/0/pid"))
+    run(kernel, 1)
+    first = kernel.proc.cpu_ns(pid)
+    run(kernel, 1)
+    assert 0 < first < kernel.proc.cpu_ns(pid)
