@@ -18,6 +18,7 @@ HELP = "show what monitoring found"
 # type -> (module with run(argv, ctx) -> int, one line of help)
 TYPES: dict[str, tuple[str, str]] = {
     "access": ("damoctl.commands.report_access", "access patterns of the monitored memory"),
+    "damon": ("damoctl.commands.report_damon", "current or recorded DAMON status"),
 }
 
 

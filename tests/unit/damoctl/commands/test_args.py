@@ -35,7 +35,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         kdamonds = json.loads(Path("kdamonds.json").read_text())["kdamonds"]
         return [kdamond["contexts"][0]["schemes"][0]["action"] for kdamond in kdamonds]
 
-    assert _run(*["damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json"])[1] == ""
+    assert _run("damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json")[1] == ""
     assert actions() == ["migrate_hot"]
     _run(
         *[
@@ -67,7 +67,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ]
     )
     assert actions() == ["migrate_hot", "pageout"]
-    _run(*["damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json"])
+    _run("damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json")
     assert actions() == ["migrate_hot"]
     assert [path.name for path in tmp_path.iterdir()] == ["kdamonds.json"]
 
