@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from damoctl.term.term import Term
@@ -20,14 +20,14 @@ class Context:
     def __init__(
         self,
         *,
-        stdout: IO[str] | None = None,
-        stderr: IO[str] | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
         socket: str | None = None,
         json: bool = False,
-        color: str = "auto",
+        color: Literal["auto", "always", "never"] = "auto",
     ) -> None:
-        self.stdout: IO[str] = stdout if stdout is not None else sys.stdout
-        self.stderr: IO[str] = stderr if stderr is not None else sys.stderr
+        self.stdout: TextIO = stdout if stdout is not None else sys.stdout
+        self.stderr: TextIO = stderr if stderr is not None else sys.stderr
         self.socket = socket
         self.json = json
         self.color = color

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from damod.errors import DamodError, Internal, UsageError
 
@@ -66,7 +66,7 @@ class _Words:
     def __init__(self, argv: Sequence[str]) -> None:
         self.socket: str | None = None
         self.json = False
-        self.color = "auto"
+        self.color: Any = "auto"
         self.command: str | None = None
         self.rest: list[str] = []
         words = list(argv)

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+# `typing` alone costs damoctl as much start-up time as everything that it needs to call the daemon.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class DamodError(Exception):
@@ -117,6 +120,13 @@ class ProtocolError(DamodError):
 
     code = "protocol"
     exit_status = 11
+
+
+class Busy(DamodError):
+    """The daemon has as many connections open, or an answer is as large, as it allows."""
+
+    code = "busy"
+    exit_status = 12
 
 
 class Internal(DamodError):

@@ -179,7 +179,7 @@ def number(value: float, *, raw: bool = False) -> str:
 _BINARY = (("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10))
 
 
-def size(value: int, *, raw: bool = False, digits: int = 3) -> str:
+def size(value: float, *, raw: bool = False, digits: int = 3) -> str:
     """``1.366 GiB``. The unit changes strictly above its power (1 MiB is ``1024.000 KiB``), as damo's users know it."""
     if raw:
         return f"{int(value)}"

@@ -1,4 +1,4 @@
-"""Where the facts that tests compare with lie: outside the repository, beside the checkout or where DAMOD_SHARED says."""
+"""Where the facts that tests compare with lie: beside the checkout, or where DAMOD_SHARED says."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from damod.errors import UsageError
+
 if TYPE_CHECKING:
     from damoctl.context import Context
 
@@ -43,7 +45,11 @@ def run(argv: list[str], ctx: Context) -> int:
     if args.kernel:
         from damod.kernel.features import Features
 
-        answer: Mapping[str, Any] = Features.known(args.kernel).to_wire()
+        try:
+            known = Features.known(args.kernel)
+        except ValueError as exc:
+            raise UsageError(f"--kernel: {exc}") from exc
+        answer: Mapping[str, Any] = {"release": args.kernel, "features": known.rows()}
     else:
         with ctx.client() as client:
             answer = client.call("features.list")

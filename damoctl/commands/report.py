@@ -10,7 +10,7 @@ from damod.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damoctl.commands.context import Context
+    from damoctl.context import Context
 
 NAME = "report"
 HELP = "show what monitoring found"
@@ -18,7 +18,7 @@ HELP = "show what monitoring found"
 # type -> (module with run(argv, ctx) -> int, one line of help)
 TYPES: dict[str, tuple[str, str]] = {
     "access": ("damoctl.commands.report_access", "access patterns of the monitored memory"),
-    "damon": ("damoctl.commands.report_damon", "current or recorded DAMON status"),
+    "damon": ("damoctl.commands.report_damon", "kdamonds: parameters, state, what their schemes did"),
 }
 
 
@@ -43,4 +43,8 @@ def run(argv: Sequence[str], ctx: Context) -> int:
 def usage() -> list[str]:
     """The lines of ``damoctl report --help``."""
     width = max(map(len, TYPES))
-    return ["usage: damoctl report TYPE [options]", "", *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items())]
+    return [
+        "usage: damoctl report TYPE [options]",
+        "",
+        *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items()),
+    ]

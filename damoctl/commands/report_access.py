@@ -11,34 +11,34 @@ from dataclasses import replace
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from damod.access.record import Record, from_live
-from damod.access.snapshot import Snapshot
-from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
 from damoctl.reports import access, options
+from damod.access.record import Record, from_live
+from damod.access.snapshot import Snapshot
+from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from damoctl.commands.context import Context
+    from damoctl.context import Context
 
 DEFAULT_RECORD = "damon.data"
 
 OPTIONS: tuple[Option, ...] = (
-    Option(("--input", "-i"), "source", "A record. May be repeated.", (Word("file", "file"),), more=True, repeat=True),
+    Option(
+        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
+        more=True, repeat=True,
+    ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
         (Word("delay", "seconds"), Word("count", "count")), least=0,
     ),
     Option(
-        ("--compat",), "format", "Compute as damo does, including what it gets wrong.", (Word("tool", choices=("damo",)),)
-    ),
-    Option(
-        ("--color",), "format", "Colours; auto is for terminals without NO_COLOR.",
-        (Word("when", choices=("auto", "always", "never")),), default="auto",
+        ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
+        (Word("tool", choices=("damo",)),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
 )  # fmt: skip
@@ -56,17 +56,17 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if any(name.startswith("ls_") for name in given):
         raise UsageError(
             "the keywords of formats are in the help",
-            hint="damoctl help access_format_options record_format_keywords|snapshot_format_keywords|region_format_keywords",
+            hint="damoctl help access_format_options {record,snapshot,region}_format_keywords",
         )
     compat = "compat" in given
     shown = options.from_words(given, compat=compat)
+    if ctx.json:
+        shown = replace(shown, as_json=True)
     paths = [path for name in ("input", "input_file") for use in given.get(name, ()) for path in use]
     term = ctx.term
-    if (choice := given.get("color", [["auto"]])[-1][0]) != "auto":
-        term = replace(term, color=choice == "always")
     delay_s, count = _repeat(given)
     if count != 1:
-        term = replace(term, pager=False)
+        term = term._replace(pager=False)
     client: list[Any] = []
     due = monotonic()
     try:
@@ -118,11 +118,11 @@ def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: b
         snapshots = [Snapshot.from_wire(wire) for wire in answer["snapshots"]]
         if any(snapshot.source != "damon_stat" for snapshot in snapshots):
             return from_live(snapshots), True
-        if snapshots and not os.path.exists(DEFAULT_RECORD):
+        if snapshots and not os.path.exists(DEFAULT_RECORD):  # noqa: PTH110 (pathlib is slow to load)
             return from_live(snapshots), True
         trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
-    if os.path.exists(DEFAULT_RECORD):
-        ctx.stderr.write(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}\n")
+    if os.path.exists(DEFAULT_RECORD):  # noqa: PTH110
+        ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
         return _read([DEFAULT_RECORD], compat=compat), False
     raise trouble
 
@@ -132,9 +132,17 @@ def _running(client: Any) -> bool:
 
 
 def _read(paths: Sequence[str], *, compat: bool) -> list[Record]:
+    import sys
+
     from damod.records import damo_json
 
-    return [record for path in paths for record in damo_json.read(path, compat=compat)]
+    found: list[Record] = []
+    for path in paths:
+        if path == "-":
+            found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=compat)
+        else:
+            found += damo_json.read(path, compat=compat)
+    return found
 
 
 def usage() -> list[str]:

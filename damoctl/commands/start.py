@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from damoctl.flags.option import Option, Word
-from damod.errors import DamodError
+from damod.errors import DamodError, NotFound
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -49,8 +49,10 @@ def node_ram(client: Client) -> Any:
     """A callable nid -> [(start, end), ...] that asks the daemon, whose kernel's nodes count; LookupError if none."""
 
     def ask(nid: int) -> list[tuple[int, int]]:
-        nodes = client.call("machine.memory")["nodes"]
-        return [(start, end) for start, end in nodes[str(nid)]]
+        try:
+            return [(start, end) for start, end in client.call("machine.node_ram", nid=nid)["ranges"]]
+        except NotFound as exc:
+            raise LookupError(nid) from exc
 
     return ask
 

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 def render(status: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a `daemon.status` answer."""
-    daemon, kernel = status["daemon"], status["kernel"]
+    daemon = status["daemon"]
+    kernel = daemon["kernel"]
     uptime = units.time(int(daemon["uptime_s"]) * units.TIME_NS["s"])
     yield f"damod {daemon['version']} (pid {daemon['pid']}), up {uptime}, on {kernel['name']} {kernel['release']}"
     for kdamond in status["kdamonds"]:
         yield "  " + kdamond_line(kdamond)
     for name, pid in status["modules"].items():
-        yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid and pid > 0 else "")
+        yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
     if not status["kdamonds"] and not status["modules"]:
         yield "  no kdamond is running; `damoctl start paddr` starts one"
     for problem in status["problems"]:

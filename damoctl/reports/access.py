@@ -7,12 +7,9 @@ the other, so only one at a time is in memory as text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
-from damod.access import measure, select
-from damod.access.record import Record
-from damod.access.snapshot import Snapshot
-from damod.errors import NoData
 from damoctl.reports import styles
 from damoctl.reports.box import Bounds
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
@@ -20,10 +17,13 @@ from damoctl.reports.options import Options
 from damoctl.reports.styles import Templates
 from damoctl.reports.view import RecordView, SnapshotView
 from damoctl.term.term import Term
+from damod.access import measure, select
+from damod.access.record import Record
+from damod.access.snapshot import Snapshot
+from damod.errors import NoData
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The records as they will be shown: filtered, merged, each snapshot's regions by address.
 
     `totals` has the total bytes of each snapshot of each record; `bounds` the least and greatest age (us), access rate
@@ -43,7 +43,9 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
         _check_intervals(records)
     found, totals = [], []
     for record in records:
-        kept, total = select.apply(_tidy(record, merge=live and options.merge), options.selection, compat=options.compat)
+        kept, total = select.apply(
+            _tidy(record, merge=live and options.merge), options.selection, compat=options.compat
+        )
         if kept.snapshots:
             found.append(kept)
             totals.append(total)
@@ -59,7 +61,9 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
         ),
         options.edits,
     )
-    boxed = "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
+    boxed = (
+        "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
+    )
     return Report(found, totals, templates, _bounds(found, options) if boxed else {}, options)
 
 
@@ -95,7 +99,12 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
                 continue
             for least_most, column in (
                 (ages, measure.ages_us(set(regions.age), snapshot.aggr_us)),
-                (rates, measure.percents(sorted(set(regions.nr_accesses)), snapshot.sample_us, snapshot.aggr_us, compat=options.compat)),
+                (
+                    rates,
+                    measure.percents(
+                        sorted(set(regions.nr_accesses)), snapshot.sample_us, snapshot.aggr_us, compat=options.compat
+                    ),
+                ),
                 (sizes, measure.sizes(regions)),
             ):
                 least_most += (min(column), max(column))
@@ -152,9 +161,7 @@ def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword
     return [*parts, literal]
 
 
-def _block(
-    template: str, keywords: Mapping[str, Keyword], view: RecordView | SnapshotView, options: Options
-) -> str:
+def _block(template: str, keywords: Mapping[str, Keyword], view: RecordView | SnapshotView, options: Options) -> str:
     return "".join(
         part if isinstance(part, str) else part.show(view).ljust(options.min_chars.get(part.name, 0))
         for part in _parts(template, keywords)

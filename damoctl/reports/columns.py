@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from damod import units
-from damod.access import measure
-from damod.access.snapshot import Regions
 from damoctl.reports import distribution
 from damoctl.reports.base import texts
 from damoctl.reports.box import boxes
 from damoctl.reports.styles import PAGE_FILTERS
 from damoctl.reports.view import RecordView, SnapshotView
 from damoctl.term import heat
+from damod import units
+from damod.access import measure
+from damod.access.snapshot import Regions
 
 
 class Keyword(NamedTuple):
@@ -54,7 +54,7 @@ def _intervals_goal(view: RecordView) -> str:
 
 def _format_strings(view: RecordView) -> str:
     return "\n".join(
-        f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates.__slots__
+        f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates._fields
     )
 
 
@@ -125,7 +125,7 @@ def _heatmap(view: SnapshotView, regions: Regions) -> str:
             at = index
     drawn.append(heat.digits(shown[at:], options.heatmap_colorset, color=view.color))
     low, high = (distribution.whole(value, options) for value in (min(line.cells), max(line.cells)))
-    width = units.size(int(line.column_size), raw=options.raw)
+    width = units.size(line.column_size, raw=options.raw)
     return f"{''.join(drawn)}\n# min/max temperatures: {low}, {high}, column size: {width}"
 
 
@@ -152,7 +152,11 @@ _BOX_SHOWN: dict[str, Callable[[float, bool], str]] = {
 
 def _box_description(view: SnapshotView) -> str:
     box, lines = view.options.box, []
-    parts = (("length", " ", "columns"), ("color", "", f"number and color ({_box_colors(view)})"), ("height", "", "rows"))
+    parts = (
+        ("length", " ", "columns"),
+        ("color", "", f"number and color ({_box_colors(view)})"),
+        ("height", "", "rows"),
+    )
     for (side, gap, unit), value, into, scale in zip(parts, box.values, box.ranges, box.scales, strict=True):
         if value == "none":
             lines.append(f"# {side}: none")
@@ -260,7 +264,7 @@ _SNAPSHOT = (
     Keyword("<total bytes>", "total size of the regions", lambda v: units.size(v.total_bytes, raw=v.options.raw)),
     Keyword("<duration>", "time from begin to end", _times(lambda view: view.snapshot.end_ns - view.snapshot.start_ns)),
     Keyword("<start time>", "begin, since that of the record", _times(lambda v: v.snapshot.start_ns - v.of.start_ns)),
-    Keyword("<end time>", "end, since the record's begin", _times(lambda view: view.snapshot.end_ns - view.of.start_ns)),
+    Keyword("<end time>", "end, since the record's begin", _times(lambda v: v.snapshot.end_ns - v.of.start_ns)),
     Keyword(
         "<abs start time>", "begin, since the epoch or since boot",
         _times(lambda view: view.snapshot.start_ns + view.snapshot.wall_offset_ns),
@@ -289,7 +293,9 @@ _SNAPSHOT = (
         "<df-passed recency percentiles>", "idle time of percents of the bytes that passed the filters",
         distribution.percentiles("recency", passed=True),
     ),
-    Keyword("<temperature percentiles>", "temperature of percents of the bytes", distribution.percentiles("temperature")),
+    Keyword(
+        "<temperature percentiles>", "temperature of percents of the bytes", distribution.percentiles("temperature")
+    ),
     Keyword(
         "<df-passed temperature percentiles>", "temperature of percents of the bytes that passed the filters",
         distribution.percentiles("temperature", passed=True),
@@ -302,21 +308,23 @@ _SNAPSHOT = (
     Keyword("<filters passed type>", "the filters that decide page by page", _filters),
     Keyword("<filters passed bytes>", "bytes that passed the filters", _passed_total),
     Keyword(
-        "<positive access samples ratio>", "share of the access checks that saw an access, each region counting the same",
-        _positive_ratio,
+        "<positive access samples ratio>",
+        "share of the access checks that saw an access, each region counting the same", _positive_ratio,
     ),
     Keyword(
         "<estimated memory bandwidth>", "accessed bytes per second if each access touched its whole region",
         lambda view: units.bandwidth(view.bandwidth(view.sizes), raw=view.options.raw),
     ),
     Keyword(
-        "<filters passed estimated memory bandwidth>", "the same of the bytes that passed the filters", _passed_bandwidth
+        "<filters passed estimated memory bandwidth>", "the same of the bytes that passed the filters",
+        _passed_bandwidth,
     ),
     Keyword("<intervals tuning status>", "seen of possible accesses, and the intervals now", _tuning_status),
     Keyword("<damos stats>", "what the scheme that took the snapshot did", _damos_stats),
     Keyword("<snapshot intervals>", "intervals and the highest access rate they can see", _snapshot_intervals),
     Keyword(
-        "<lost events>", "trace events lost before this snapshot", lambda v: units.number(v.snapshot.lost, raw=v.options.raw)
+        "<lost events>", "trace events lost before this snapshot",
+        lambda view: units.number(view.snapshot.lost, raw=view.options.raw),
     ),
 )  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from damoctl.term.bars import bar
 from damod import units
 from damod.access import measure
 from damod.errors import UsageError
-from damoctl.term.bars import bar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -35,14 +35,34 @@ def raw_form(records: Sequence[Record], *, raw: bool) -> Iterator[str]:
 
 
 def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterator[str]:
-    """The records as a JSON list in damo's record format, one item per record."""
+    """The records as a JSON list in damo's record format, one snapshot in memory at a time.
+
+    The text is that of ``json.dumps(..., indent=4)`` of the whole list.
+    """
     import json
+    from dataclasses import replace
 
-    from damod.records.damo_json import to_plain
+    from damod.records.damo_json import plain_snapshot, to_plain
 
-    last = len(records) - 1
+    def block(value: object, depth: int) -> str:
+        indent = " " * depth
+        return indent + json.dumps(value, indent=4).replace("\n", f"\n{indent}")
+
+    if not records:
+        yield "[]"
+        return
     yield "["
     for index, record in enumerate(records):
-        text = json.dumps(to_plain(record, raw=raw, compat=compat), indent=4)
-        yield "\n".join(f"    {line}" for line in text.split("\n")) + ("," if index < last else "")
+        frame = block(to_plain(replace(record, snapshots=()), raw=raw), 4)
+        comma = "," if index < len(records) - 1 else ""
+        if not record.snapshots:
+            yield frame + comma
+            continue
+        # quotes inside of JSON strings are escaped, so this text is the key
+        before, _, after = frame.partition('"snapshots": []')
+        yield before + '"snapshots": ['
+        last = len(record.snapshots) - 1
+        for number, snapshot in enumerate(record.snapshots):
+            yield block(plain_snapshot(snapshot, raw=raw, compat=compat), 12) + ("," if number < last else "")
+        yield " " * 8 + "]" + after + comma
     yield "]"

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from damod.access import measure, select
-from damod.access.select import Selection
-from damod.errors import UsageError
 from damoctl.flags.access import POSITIONS
 from damoctl.reports import styles
 from damoctl.reports.box import Box
+from damod.access import measure, select
+from damod.access.select import Selection
+from damod.errors import UsageError
 
 MIN_CHARS = {
     "<index>": 3,
@@ -42,14 +42,14 @@ class Options:
     heatmap_colorset: str = "gray"
     heatmap_static: bool = False
     region_box: bool = False
-    box: Box = Box()
+    box: Box = field(default_factory=Box)
     min_chars: Mapping[str, int] = field(default_factory=lambda: MIN_CHARS)
     total_sz_only: bool = False
     merge: bool = True
     raw: bool = False
     as_json: bool = False
     raw_form: bool = False
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     compat: bool = False
 
 
@@ -84,6 +84,11 @@ def selection(given: Mapping[str, Sequence[Sequence[Any]]], weights: measure.Wei
     )
 
 
+def _min_chars(given: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, int]:
+    """Widths by keyword; the brackets of a keyword may be left out, as shells dislike them."""
+    return {f"<{name.strip('<>')}>": count for name, count in given.get("min_chars_for", ())}
+
+
 def _points(words: Sequence[int]) -> Sequence[int]:
     if len(words) > 3:
         return sorted(words)
@@ -104,12 +109,12 @@ def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = F
     style = styles.STYLES[last("style", ["detailed"])[0]]
     weights = tuple(last("temperature_weights", measure.DEFAULT_WEIGHTS))
     descending = set(last("sort_regions_dsc", ()))
-    sort = [
-        (key, key in descending or "all" in descending) for key in last("sort_regions_by", ["address"])
-    ]
+    sort = [(key, key in descending or "all" in descending) for key in last("sort_regions_by", ["address"])]
     if style.sort and "sort_regions_by" not in given:
         sort = list(style.sort)
-    edits = [("set", position, given[f"format_{position}"][-1][0]) for position in POSITIONS if f"format_{position}" in given]
+    edits = [
+        ("set", position, given[f"format_{position}"][-1][0]) for position in POSITIONS if f"format_{position}" in given
+    ]
     edits += [(action, position, template) for action, position, template in given.get("format", ())]
     if len(last("hist_ranges", ())) % 2:
         raise UsageError("--hist_ranges: an odd number of values; give start and end of each bin")
@@ -142,7 +147,7 @@ def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = F
             colorset=last("region_box_colorset", [base.colorset])[0],
             align=last("region_box_align", [base.align])[0],
         ),
-        min_chars={**MIN_CHARS, **{name: count for name, count in given.get("min_chars_for", ())}},
+        min_chars={**MIN_CHARS, **_min_chars(given)},
         total_sz_only="total_sz_only" in given,
         merge="dont_merge_regions" not in given,
         raw="raw_number" in given,

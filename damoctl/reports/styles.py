@@ -6,11 +6,10 @@ A template is text with ``<keyword>``s (see `columns`); an empty one prints noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from damod.access.record import Record
 from damoctl.reports.box import Box
+from damod.access.record import Record
 
 # Filters that the kernel evaluates page by page, so that only a part of a region may pass.
 PAGE_FILTERS = ("anon", "active", "memcg", "young", "hugepage_size", "unmapped")
@@ -41,8 +40,7 @@ def facts(records: Sequence[Record]) -> Facts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Templates:
+class Templates(NamedTuple):
     """One template per position."""
 
     record_head: str = ""
@@ -55,7 +53,7 @@ class Templates:
         """With one position set, or a line appended to it. ``\\n`` in a template is a newline."""
         template = template.replace("\\n", "\n")
         before = getattr(self, position)
-        return replace(self, **{position: f"{before}\n{template}" if action == "append" and before else template})
+        return self._replace(**{position: f"{before}\n{template}" if action == "append" and before else template})
 
 
 class Style(NamedTuple):
@@ -85,7 +83,7 @@ _TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
 _DF_TYPE = "# damos filters (df): <filters passed type>"
 
 
-def _lines(*lines: str | None | bool) -> str:
+def _lines(*lines: str | bool) -> str:
     return "\n".join(line for line in lines if isinstance(line, str))
 
 
@@ -109,11 +107,7 @@ def _detailed_region(known: Facts) -> str:
 
 def _histogram_head(known: Facts, legend: str, metric: str) -> str:
     return _lines(
-        *(
-            (_DF_TYPE, f"{legend} <df-passed size>", f"<{metric}-df-passed-sz histogram>", "")
-            if known.filtered
-            else ()
-        ),
+        *((_DF_TYPE, f"{legend} <df-passed size>", f"<{metric}-df-passed-sz histogram>", "") if known.filtered else ()),
         f"{legend} <total size>",
         f"<{metric}-sz histogram>",
     )
@@ -147,7 +141,9 @@ def _body(style: str, known: Facts) -> tuple[str, str]:
     return _detailed_head(known), _detailed_region(known)
 
 
-def templates(style: str, known: Facts, *, region_box: bool = False, total_sz_only: bool = False, compat: bool = False) -> Templates:
+def templates(
+    style: str, known: Facts, *, region_box: bool = False, total_sz_only: bool = False, compat: bool = False
+) -> Templates:
     """The templates of a style. damo (`compat`) shows a record's line in place of the snapshot tail with boxes."""
     head, region = _body(style, known)
     tail = _lines(

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from damod.access import measure, select
-from damod.access.record import Record
-from damod.access.snapshot import Regions, Snapshot
 from damoctl.reports.box import Bounds
 from damoctl.reports.options import Options
 from damoctl.reports.styles import Templates
+from damod.access import measure, select
+from damod.access.record import Record
+from damod.access.snapshot import Regions, Snapshot
 
 
 class RecordView:
@@ -40,9 +40,7 @@ class RecordView:
 class SnapshotView:
     """A snapshot as its head, regions and tail show it. `regions` are in the order of display."""
 
-    def __init__(
-        self, record: RecordView, snapshot: Snapshot, total_bytes: int, bounds: Mapping[str, Bounds]
-    ) -> None:
+    def __init__(self, record: RecordView, snapshot: Snapshot, total_bytes: int, bounds: Mapping[str, Bounds]) -> None:
         self.of = record
         self.snapshot = snapshot
         self.total_bytes = total_bytes

@@ -6,22 +6,18 @@ Reports get a `Term` and yield lines; only `Term.write` touches the stream.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TextIO
+from typing import IO, NamedTuple
 
-ColorChoice = Literal["auto", "always", "never"]
 # Lines joined into one write: few system calls for long reports, and the first lines still show at once.
 _BATCH = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """`width`/`height` in characters; `color` whether escapes may be used; `tty` whether somebody looks at it."""
 
-    stream: TextIO
+    stream: IO[str]
     width: int = 80
     height: int = 50
     color: bool = False
@@ -31,7 +27,7 @@ class Term:
     def write(self, lines: Iterable[str]) -> None:
         """Print the lines, each ended by a newline; through a pager if there is one and they do not fit.
 
-        A reader that went away (``| head``) raises BrokenPipeError, which `quiet_pipe` turns into a quiet end.
+        A reader that went away (``| head``) raises BrokenPipeError, which `damoctl.main` turns into a quiet end.
         """
         rest = iter(lines)
         if self.pager and self.tty:
@@ -45,8 +41,8 @@ class Term:
         self.stream.flush()
 
 
-def detect(stream: TextIO, color: ColorChoice = "auto", *, pager: bool = True) -> Term:
-    """The Term of a stream: colour on a terminal unless NO_COLOR is set, or as `color` says."""
+def detect(stream: IO[str], color: str = "auto", *, pager: bool = True) -> Term:
+    """The Term of a stream. `color` is always, never or auto: on a terminal, unless NO_COLOR is set."""
     tty = stream.isatty()
     width, height = 80, 50
     if tty:
@@ -57,14 +53,7 @@ def detect(stream: TextIO, color: ColorChoice = "auto", *, pager: bool = True) -
         else:
             width, height = size.columns or width, size.lines or height
     wanted = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Term(
-        stream=stream,
-        width=width,
-        height=height,
-        color=wanted if color == "auto" else color == "always",
-        tty=tty,
-        pager=pager,
-    )
+    return Term(stream, width, height, color=wanted if color == "auto" else color == "always", tty=tty, pager=pager)
 
 
 def _page(head: Iterable[str], rest: Iterable[str]) -> bool:
@@ -91,14 +80,3 @@ def _page(head: Iterable[str], rest: Iterable[str]) -> bool:
         pass  # the user has seen enough
     pager.wait()
     return True
-
-
-def quiet_pipe() -> int:
-    """End quietly after a BrokenPipeError on stdout, and return the exit status that shells expect (SIGPIPE's).
-
-    The interpreter flushes stdout once more when it ends; that must not fail again.
-    """
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-    return 141

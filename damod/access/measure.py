@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil
+from math import ceil, ulp
+from typing import NamedTuple
 
 from damod.access.snapshot import Regions
 
@@ -82,8 +82,7 @@ def idle_us(regions: Regions, sample_us: int, aggr_us: int, *, compat: bool = Fa
     else:
         rates = list(regions.nr_accesses)
     return [
-        0 if rate else (age if age > 0 else 0) * aggr_us + aggr_us
-        for rate, age in zip(rates, regions.age, strict=True)
+        0 if rate else (age if age > 0 else 0) * aggr_us + aggr_us for rate, age in zip(rates, regions.age, strict=True)
     ]
 
 
@@ -107,8 +106,7 @@ def positive_samples_percent(nr_accesses: Sequence[int], sample_us: int, aggr_us
     return sum(nr_accesses) * 100 * sample_us / (len(nr_accesses) * aggr_us) if nr_accesses else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
+class Bin(NamedTuple):
     """Metric values in ``[start, end)`` and the bytes that have them."""
 
     start: int
@@ -124,7 +122,8 @@ def bin_edges(
     With `cumulate` each starts at `low`. damo's doubling bins (`compat`) may end right at `high` and so leave out the
     greatest value, and grow threefold when cumulated.
     """
-    edges, at = [], low
+    edges: list[tuple[int, int]] = []
+    at = low
     if logscale:
         width = max((high - low) // 1024, 1)
         while not edges or at < high or (at == high and not compat):
@@ -163,13 +162,10 @@ def percentiles(values: Sequence[int], amounts: Sequence[int], points: Sequence[
     last = len(order) - 1
     # bisect on whole numbers: the first region at which bytes so far * 100 >= p * total
     shares = [done * 100 for done in before]
-    return [
-        values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points
-    ]
+    return [values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points]
 
 
-@dataclass(frozen=True, slots=True)
-class HeatLine:
+class HeatLine(NamedTuple):
     """An address range as a row of columns of `column_size` bytes each.
 
     `cells` are byte-weighted mean temperatures of the memory in them, from low to high addresses; `gaps[i]` says how
@@ -195,7 +191,8 @@ def heat_line(
     span = top - base if static else regions.total_bytes()
     if span <= 0:
         return HeatLine()
-    if compat:
+    # below a thousand times the precision of a float the steps drift by columns, or stand still
+    if compat and span / width > 1000 * ulp(top):
         return _heat_line_by_steps(regions, heats, span / width)
     cells: list[float] = []
     gaps: list[int] = []

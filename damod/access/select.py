@@ -8,8 +8,10 @@ snapshot that the snapshot filters reject is gone; one whose regions are all rej
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
 
 from damod.access import measure
 from damod.access.record import Record
@@ -20,8 +22,7 @@ from damod.units import U64_MAX
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Ranges to keep, each inclusive on both ends but `addresses`, which are half-open.
 
     `sizes` in bytes, `rates` in percent, `ages_us`; `snapshot_sizes` in bytes, `snapshot_times` in ns on the clock of
@@ -79,7 +80,7 @@ def address_ranges(ranges: Iterable[Range]) -> list[Range]:
     for low, high in ordered:
         if low >= high:
             raise UsageError(f"--address {low:,} {high:,}: the end is not above the start, so nothing can match")
-    for (low, high), (after, top) in zip(ordered, ordered[1:], strict=False):
+    for (low, high), (after, top) in pairwise(ordered):
         if after < high:
             raise UsageError(
                 f"--address: [{low:,}, {high:,}) and [{after:,}, {top:,}) overlap", hint="give disjoint ranges"
@@ -127,7 +128,7 @@ def snapshots(
     The total is that of the regions kept. damo's (`compat`) still counts regions that only the pattern rejected.
     Rates and ages need a snapshot's intervals: the caller has to refuse records without.
     """
-    patterned = not (selection.sizes is selection.rates is selection.ages_us is None)
+    patterned = any(part is not None for part in (selection.sizes, selection.rates, selection.ages_us))
     for index, snapshot in enumerate(given):
         regions = snapshot.regions
         total = regions.total_bytes()
@@ -151,9 +152,7 @@ def snapshots(
             heats = measure.temperatures(
                 regions, snapshot.sample_us, snapshot.aggr_us, selection.weights, compat=compat
             )
-            regions = take(
-                regions, [at for at, heat in enumerate(heats) if _inside(heat, selection.temperatures)]
-            )
+            regions = take(regions, [at for at, heat in enumerate(heats) if _inside(heat, selection.temperatures)])
             total = regions.total_bytes()
         yield (snapshot if regions is snapshot.regions else replace(snapshot, regions=regions)), total
 

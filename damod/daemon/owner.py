@@ -4,26 +4,27 @@ DAMON's sysfs is one global tree, and `nr_kdamonds` cannot be written while any 
 of slots once, when it takes the idle interface; then starting, changing or stopping one set never disturbs another.
 
 - Ours is a slot that `slots.json` names, as long as the same kernel thread runs in it. After a crash or an upgrade the
-  next damod finds them there and goes on: same pid, ages kept (`open`).
+  next damod finds them there and goes on: same pid, ages kept (`adopt_running`).
 - Somebody else's kdamond is never written to, and `nr_kdamonds` is never written while one runs, unless the operator
   says `take_over` (stop it, take the interface) or `adopt` (make it ours as it is).
 - Directories that are allocated but idle belong to nobody: any DAMON tool throws them away, and so do we, with a note.
-- Two damods with one runtime directory exclude each other by a lock. With different ones, each sees the other's
-  kdamonds as somebody else's and refuses to start; that is all a kernel can tell.
+- Two damods with one runtime directory exclude each other by a lock (daemon.lock). With different ones, each sees the
+  other's kdamonds as somebody else's and refuses to start; that is all a kernel can tell.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from damod.access.snapshot import Regions
 from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
 from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
 from damod.kernel import features as feature_table
-from damod.kernel import modules, paths, reader
+from damod.kernel import modules, paths, reader, tried
 from damod.kernel.control import Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
@@ -31,8 +32,28 @@ from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.spec.base import human
 from damod.spec.diff import Change, diff
+from damod.spec.filter import Filter
 from damod.spec.kdamond import Kdamond
 from damod.spec.needs import check
+from damod.spec.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A kdamond that runs, as far as looking at what it sees needs. `target_pids` is empty for paddr."""
+
+    slot: int
+    pid: int
+    ours: bool
+    ops: str
+    sample_us: int
+    aggr_us: int
+    nr_targets: int
+    target_pids: tuple[int | None, ...]
+    max_nr_regions: int
+    probes: bool
+    intervals_goal: Mapping[str, int] | None
+
 
 POOL = 8
 """Slots allocated at once. An idle one costs the kernel two small directories, a kdamond more than eight is rare (one
@@ -40,7 +61,10 @@ per policy and node), and the pool can only grow while nothing runs."""
 
 
 class Owner:
-    """The kdamonds of this machine, ours and others'. `open` before use, `close` at the end."""
+    """The kdamonds of this machine, ours and others'.
+
+    The caller holds the lock of `runtime_dir` and calls `adopt_running` before anything else.
+    """
 
     def __init__(self, kernel: Kernel, runtime_dir: Path, *, pool: int = POOL) -> None:
         self.kernel = kernel
@@ -51,20 +75,6 @@ class Owner:
         self._problems: deque[str] = deque(maxlen=20)
 
     # -- life of the daemon ------------------------------------------------------------------------------------------
-
-    def open(self) -> dict[str, list[dict[str, Any]]]:
-        """Take the lock and adopt what an earlier damod left running; see `adopt_running`."""
-        self._dir.lock()
-        return self.adopt_running()
-
-    def close(self, *, release: bool = False) -> None:
-        """Let another damod in. With `release` also stop all sets and give the interface back as it was."""
-        try:
-            if release:
-                self.stop()
-                self.release()
-        finally:
-            self._dir.unlock()
 
     def adopt_running(self) -> dict[str, list[dict[str, Any]]]:
         """Read what was ours and keep what still is: {"adopted": [...], "lost": [...]} with index, name and pid."""
@@ -92,7 +102,10 @@ class Owner:
         return {"adopted": adopted, "lost": lost}
 
     def release(self) -> None:
-        """Give the interface back: no directories of ours, modules as they were. Does nothing while anything runs."""
+        """Give the interface back: no directories of ours, modules as they were. Does nothing while anything runs.
+
+        For a daemon that ends for good: `stop()`, then this.
+        """
         if any(life.on for life in self._lives()):
             return
         if self._slots.pool:
@@ -165,8 +178,17 @@ class Owner:
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "kdamonds": rows, "notes": told + self._notes(specs, known)}
 
-    def tune(self, name: str | None, kdamonds: Sequence[Kdamond], *, dry_run: bool = False) -> dict[str, Any]:
+    def tune(
+        self,
+        name: str | None,
+        kdamonds: Sequence[Kdamond],
+        *,
+        base: Sequence[Kdamond] | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
+
+        With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -174,6 +196,8 @@ class Owner:
         self._reap()
         name = self._the_set(name)
         owned = self._slots.of(name)
+        if base is not None and tuple(base) != tuple(item.spec for item in owned):
+            raise Conflict(f"the set {name!r} was changed by somebody else meanwhile", hint="look at it and try again")
         if len(owned) != len(kdamonds):
             raise UsageError(
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
@@ -218,7 +242,7 @@ class Owner:
         control = Control(self.kernel, self.features())
         stopped = []
         for item in items:
-            stopped.append({"index": item.slot, "pid": control.stop(item.slot)})
+            stopped.append({"index": item.slot, "pid": control.stop(item.slot), "name": item.name})
             self._disown(item.slot)
         self._restore_modules_if_idle()
         return stopped
@@ -274,24 +298,76 @@ class Owner:
         self._reap()
         return rows
 
-    def status(self) -> dict[str, Any]:
-        """{"sets", "kdamonds" (brief, all), "slots" {"pool", "free"}, "modules", "problems"}; reads only."""
+    def watched(self, slot: int | None = None) -> list[Watched]:
+        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
+        asked for the intervals it has tuned."""
         self._reap()
-        kdamonds = []
+        found = []
         for life in self._lives():
+            if not life.on or life.pid is None or slot not in (None, life.slot):
+                continue
             item = self._slots.owned.get(life.slot)
-            if life.on:
-                name = item.name if item else None
-                owner = "damod" if item else "other"
-                since = item.started_ns if item else None
-                kdamonds.append(
-                    {"index": life.slot, "pid": life.pid, "name": name, "owner": owner, "started_ns": since}
+            try:
+                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
+                sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
+                goal = context.intervals.intervals_goal
+                if goal.active and item:
+                    sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+            found.append(
+                Watched(
+                    slot=life.slot,
+                    pid=life.pid,
+                    ours=item is not None,
+                    ops=context.ops,
+                    sample_us=sample_us,
+                    aggr_us=aggr_us,
+                    nr_targets=len(context.targets),
+                    target_pids=() if context.ops == "paddr" else tuple(target.pid for target in context.targets),
+                    max_nr_regions=context.nr_regions.max,
+                    probes=bool(context.probes),
+                    intervals_goal=goal.model_dump() if goal.active else None,
                 )
+            )
+        if slot is not None and not found:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        return found
+
+    def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
+        """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
+
+        A `stat` scheme that matches everything is committed beside the others for one aggregation and taken away
+        again. Raises Conflict for a kdamond that is not ours, FeatureMissing, KernelRefused.
+        """
+        item = self._our_slot(slot)
+        known = self.features()
+        probing = Scheme(action="stat", filters=tuple(filters))
+        (context,) = item.spec.contexts
+        with_probe = context.model_copy(update={"schemes": (*context.schemes, probing)})
+        spec = item.spec.model_copy(update={"contexts": (with_probe,)})
+        check([spec], known)
+        control = Control(self.kernel, known)
+        control.commit(slot, self._with_tuned(control, item, spec))
+        try:
+            control.update_tried_regions(slot)
+            return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
+        finally:
+            control.commit(slot, self._with_tuned(control, item, item.spec))
+
+    def status(self) -> dict[str, Any]:
+        """How things are, by reading only.
+
+        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions"}] (ours
+        and others'), "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
+        "problems": sentences}.
+        """
+        self._reap()
         return {
             "sets": self._slots.names(),
-            "kdamonds": kdamonds,
+            "kdamonds": [self._brief(life) for life in self._lives() if life.on],
             "slots": {"pool": self._slots.pool, "free": len(self._free())},
-            "modules": [module.to_wire() for module in modules.modules(self.kernel)],
+            "modules": {module.name: module.pid for module in modules.enabled(self.kernel)},
             "problems": self.problems(),
         }
 
@@ -555,8 +631,22 @@ class Owner:
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
 
+    def _brief(self, life: reader.Life) -> dict[str, Any]:
+        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
+        ops, actions = reader.brief(self.kernel, life.slot)
+        return {
+            "index": life.slot,
+            "state": "on",
+            "pid": life.pid,
+            "name": item.name if item else None,
+            "owner": "damod" if item else "other",
+            "started_ns": item.started_ns if item else None,
+            "ops": ops,
+            "actions": actions,
+        }
+
     def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot)
+        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
         held = reader.kdamond(self.kernel, life.slot)
         spec = item.spec if item else held
         tuned, tried = None, None
@@ -583,7 +673,7 @@ class Owner:
             "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
             "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
             "tried_regions": tried,
-            "drift": [str(change) for change in _drift(item.spec, held)] if item else [],
+            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
         }
 
 
@@ -595,12 +685,12 @@ def _plain(todo: Iterable[Write]) -> list[list[str]]:
     return [[write.path, write.value] for write in todo]
 
 
-def _drift(ours: Kdamond, held: Kdamond) -> list[Change]:
-    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, may move."""
+def _drift(ours: Kdamond, held: Kdamond, known: Features) -> list[Change]:
+    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
     goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
     moving = (".sample_us", ".aggr_us", ".access_pattern.")
     return [
         change
-        for change in diff([reader.normalise(ours)], [reader.normalise(held)])
+        for change in diff([reader.normalise(ours, known)], [reader.normalise(held, known)])
         if not (goal and any(part in change.path for part in moving))
     ]

@@ -1,20 +1,19 @@
 """Whose kdamond is which: the slots of the pool that are in use, kept in a file that outlives the daemon.
 
-The runtime directory holds two files: `slots.json` (written whole, renamed into place) and `damod.lock`, held as long
-as a damod uses the directory. Both are gone after a reboot with /run, as are the kdamonds.
+`slots.json` in the runtime directory is written whole and renamed into place, so that there is always one that makes
+sense. It is gone after a reboot with /run, as are the kdamonds.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from damod.errors import AlreadyRunning, DamodError, NotAllowed, UsageError
+from damod.errors import DamodError, UsageError
 from damod.spec.base import human
 from damod.spec.kdamond import Kdamond, parse_kdamonds
 
@@ -99,44 +98,10 @@ class Slots:
 
 
 class RuntimeDir:
-    """The directory with the lock and the file. `lock` before anything else."""
+    """The directory with the file. Whoever uses it holds `daemon.lock.RuntimeLock` on it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock_fd: int | None = None
-
-    def lock(self) -> Self:
-        """Become the only damod of this directory. Raises AlreadyRunning with the other's pid."""
-        where = self.path / "damod.lock"
-        try:
-            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            fd = os.open(where, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as exc:
-            raise NotAllowed(
-                f"opening {where}: {os.strerror(exc.errno or 0)}",
-                hint="run damod as root, or give it a directory of its own with --state-dir",
-                errno=exc.errno,
-            ) from exc
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            other = os.pread(fd, 32, 0).decode(errors="replace").strip()
-            os.close(fd)
-            raise AlreadyRunning(
-                f"another damod (pid {other or 'unknown'}) uses {self.path}",
-                hint="stop that one (`systemctl stop damod`), or give this one another --state-dir and --socket",
-                pid=int(other) if other.isdigit() else None,
-            ) from exc
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._lock_fd = fd
-        return self
-
-    def unlock(self) -> None:
-        """Let another damod in."""
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
 
     @property
     def file(self) -> Path:

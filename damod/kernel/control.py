@@ -69,7 +69,10 @@ class Control:
             self._apply(slot, todo)
             self.command(slot, "commit")
         except DamodError as refusal:
-            refusal.facts.update(self._put_back(slot, before, alive.pid))
+            try:
+                refusal.facts.update(self._put_back(slot, before, alive.pid))
+            except DamodError as again:
+                refusal.hint = f"putting back what was before was refused too ({again}); stop this set and start it"
             raise
         if not self._still_on(slot):
             facts = self._put_back(slot, before, alive.pid)

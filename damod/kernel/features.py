@@ -99,7 +99,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("effective_bytes", "6.9", "the quota that is in force"),
     Feature("tried_regions", "6.2", "the regions that a scheme was tried on"),
     Feature("tried_bytes", "6.6", "their total size alone"),
-    Feature("update_tuned_intervals", "6.15", "reading the tuned intervals", "command"),
+    Feature("update_tuned_intervals", "6.15", "reading the tuned intervals", "command", "update_tuned_intervals"),
     *_words(
         "event",
         "trace.",
@@ -196,9 +196,9 @@ class Features:
             f"{action} has no effect on {ops} memory before Linux {since}; this kernel accepts it and applies nothing"
         )
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All features as plain data: name, available, since ("" if in no release), about, inferred."""
-        return [
+    def to_wire(self) -> dict[str, Any]:
+        """{"release", "features": [{"name", "available", "since" ("" if in no release), "about", "inferred"}]}."""
+        rows = [
             {
                 "name": item.name,
                 "available": item.name in self.names,
@@ -208,6 +208,7 @@ class Features:
             }
             for item in FEATURES
         ]
+        return {"release": self.release, "features": rows}
 
 
 def _names(tree: Tree, path: str) -> list[str]:
@@ -241,7 +242,7 @@ def look(kernel: Kernel) -> dict[str, bool]:
         elif any(pattern.startswith("/".join(FILES[other])) for other, has in seen.items() if not has):
             seen[name] = False  # inside a directory that another missing feature would have brought
     for at in _directories(kernel.damon, _CONTEXT)[:1]:
-        words = kernel.damon.read(f"{at}/{paths.AVAIL_OPERATIONS}").split()
+        words = re.findall(r"\w+", kernel.damon.read(f"{at}/{paths.AVAIL_OPERATIONS}"))
         seen.update({item.name: item.word in words for item in FEATURES if item.how == "ops"})
     events = kernel.trace.events()
     if events:

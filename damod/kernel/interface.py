@@ -47,8 +47,10 @@ class Tree(Protocol):
 class RawRing(Protocol):
     """An own tracefs instance with some events switched on. One reader."""
 
-    cpus: Sequence[int]
-    page_size: int
+    @property
+    def cpus(self) -> Sequence[int]: ...
+    @property
+    def page_size(self) -> int: ...
 
     def read(self, cpu: int) -> bytes:
         """The next whole page of a CPU's ring (header included, as trace_pipe_raw gives it); b"" when none is there.
@@ -133,10 +135,16 @@ class Kernel(Protocol):
 
     name: str
     release: str
-    damon: Tree
-    modules: Tree
-    trace: Trace
-    proc: Proc
-    clock: Clock
+
+    @property
+    def damon(self) -> Tree: ...
+    @property
+    def modules(self) -> Tree: ...
+    @property
+    def trace(self) -> Trace: ...
+    @property
+    def proc(self) -> Proc: ...
+    @property
+    def clock(self) -> Clock: ...
 
     def close(self) -> None: ...

@@ -8,7 +8,6 @@ round.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from damod.errors import NotFound
 from damod.kernel import paths
@@ -34,10 +33,6 @@ class Module:
         """The module's kdamond, where the kernel tells (damon_stat does since 7.2)."""
         number = int(self.parameters.get("kdamond_pid", "-1"))
         return number if number > 0 else None
-
-    def to_wire(self) -> dict[str, Any]:
-        """Name, enabled, pid and parameters as msgpack-able data."""
-        return {"name": self.name, "enabled": self.enabled, "pid": self.pid, "parameters": dict(self.parameters)}
 
 
 def modules(kernel: Kernel) -> list[Module]:

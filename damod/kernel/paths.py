@@ -20,7 +20,7 @@ Kind = Literal["number", "text", "flag", "pid", "nid", "rate_min", "rate_max", "
 
 @dataclass(frozen=True)
 class File:
-    """One attribute: `field` is dotted, relative to the model; `feature` brought the file, if not all kernels have it."""
+    """One attribute. `field` is dotted, relative to the model; `feature` brought the file ("": all kernels have it)."""
 
     field: str
     path: str
@@ -154,6 +154,7 @@ KDAMOND: Layout = (
     File("refresh_ms", "refresh_ms", feature="refresh_ms"),
     Children("contexts", "contexts", "nr_contexts", CONTEXT),
 )
+OPERATIONS, NR_SCHEMES, ACTION = "operations", "schemes/nr_schemes", "action"
 AVAIL_OPERATIONS = "avail_operations"
 TUNED_FILES = ("intervals.sample_us", "intervals.aggr_us")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from damod.kernel import paths
+from damod.kernel.features import Features
 from damod.kernel.interface import Clock, Kernel
 from damod.kernel.refusal import refused
 from damod.spec import filter as filters
@@ -230,6 +231,14 @@ def lives(kernel: Kernel) -> list[Life]:
     return [life(kernel, slot) for slot in range(count(kernel))]
 
 
+def brief(kernel: Kernel, slot: int) -> tuple[str, list[str]]:
+    """Operations set and the schemes' actions of a slot; ("", []) if nothing is staged there."""
+    at = paths.context(slot)
+    schemes = int(_maybe(kernel, f"{at}/{paths.NR_SCHEMES}") or 0)
+    actions = (_maybe(kernel, f"{paths.scheme(slot, index)}/{paths.ACTION}") for index in range(schemes))
+    return _maybe(kernel, f"{at}/{paths.OPERATIONS}") or "", [action for action in actions if action]
+
+
 def with_stats(kernel: Kernel, slot: int, held: Kdamond) -> Kdamond:
     """`held` with the statistics and effective quotas that stand in the files now (see Control.update_stats)."""
 
@@ -257,7 +266,7 @@ def intervals(kernel: Kernel, slot: int) -> tuple[int, int]:
 
 def tried(kernel: Kernel, slot: int) -> list[dict[str, int]]:
     """Per scheme: total_bytes and number of the regions that the last update_schemes_tried_regions left."""
-    schemes = int(_maybe(kernel, f"{paths.context(slot)}/schemes/nr_schemes") or 0)
+    schemes = int(_maybe(kernel, f"{paths.context(slot)}/{paths.NR_SCHEMES}") or 0)
     found = []
     for index in range(schemes):
         at = f"{paths.scheme(slot, index)}/{paths.TRIED_BYTES}"
@@ -266,11 +275,11 @@ def tried(kernel: Kernel, slot: int) -> list[dict[str, int]]:
     return found
 
 
-def normalise(spec: Kdamond) -> Kdamond:
+def normalise(spec: Kdamond, features: Features) -> Kdamond:
     """A spec as a kernel holds it, so that it can be compared with one that was read.
 
-    Rates in samples and ages in aggregation intervals of its own intervals, filters of the core layer first; what only
-    a running kernel knows (state, pid, stats, effective quota) is left out.
+    Rates in samples and ages in aggregation intervals of its own intervals, filters of the core layer first where the
+    kernel has directories for each; what only a running kernel knows (state, pid, stats, effective quota) is left out.
     """
 
     def scheme(item: Scheme, context: Context) -> Scheme:
@@ -287,9 +296,10 @@ def normalise(spec: Kdamond) -> Kdamond:
         return item.model_copy(
             update={
                 "access_pattern": pattern.model_copy(update={"nr_accesses": held_rates, "age": held_ages}),
-                "filters": tuple(sorted(item.filters, key=lambda one: filters.LAYER[one.filter_type])),
+                "filters": tuple(sorted(item.filters, key=lambda one: filters.LAYER[one.filter_type]))
+                if features.has("core_ops_filters")
+                else item.filters,
                 "quotas": item.quotas.model_copy(update={"effective_sz_bytes": 0}),
-                "target_nid": None if item.target_nid == -1 else item.target_nid,
                 "stats": None,
             }
         )

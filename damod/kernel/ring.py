@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import lt
 from typing import Any, NamedTuple, Self
 
 from damod.access.snapshot import Regions
@@ -45,11 +46,38 @@ _STAMP_BITS = 59
 _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
+# The low five bits of each byte.
+_TYPE_LEN = bytes(byte & 31 for byte in range(256))
 # Rounds over all CPUs in one read, at most. Two are usual; the bound is for events that come faster than we read.
 _MAX_ROUNDS = 32
 
-Event = tuple[int, Format, tuple[Any, ...]]
-"""(time stamp in ns, format, values); which value is which says `columns(format)`."""
+Row = tuple[Any, ...]
+"""The values of one event; which value is which says `columns(format)`."""
+
+
+class Run(NamedTuple):
+    """Events of one format that follow each other in one page.
+
+    Times of single events are seldom asked for, so they are worked out only then; `base_ns` is what the first one's
+    delta adds to.
+    """
+
+    base_ns: int
+    form: Format
+    rows: Sequence[Row]
+
+    def time_ns(self, place: int) -> int:
+        """The time stamp of the event at `place` (negative ones count from the end)."""
+        deltas: Iterable[int] = (row[0] >> 5 for row in self.rows[: place % len(self.rows) + 1])
+        return self.base_ns + sum(deltas)
+
+    def split(self) -> list[Run]:
+        """The same events as a run each."""
+        runs, base = [], self.base_ns
+        for row in self.rows:
+            runs.append(Run(base, self.form, (row,)))
+            base += row[0] >> 5
+        return runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +103,7 @@ class PageLayout:
 class Page(NamedTuple):
     """What a page held. `missed`: events lost before it; None if some were lost and the page does not say how many."""
 
-    events: list[Event]
+    runs: list[Run]
     missed: int | None
 
 
@@ -124,11 +152,15 @@ class PageDecoder:
         except struct.error as exc:
             raise ValueError(f"a ring page of {len(page)} bytes ends inside a record: {exc}") from exc
 
+    def stamp(self, page: bytes) -> int:
+        """The time stamp of a page itself, in ns."""
+        return int(_U64.unpack_from(page, self.layout.stamp)[0])
+
     def _decode(self, page: bytes) -> Page:
         layout = self.layout
         if len(page) < layout.data:
             raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
-        stamp = page_stamp = int(_U64.unpack_from(page, layout.stamp)[0])
+        stamp = page_stamp = self.stamp(page)
         commit = _U32.unpack_from(page, layout.commit)[0]
         at, end = layout.data, layout.data + (commit & _COMMIT_MASK)
         if end > len(page):
@@ -137,7 +169,7 @@ class PageDecoder:
         if commit & _MISSED:
             missed = int(_U64.unpack_from(page, end)[0]) if commit & _MISSED_STORED else None
 
-        found: list[Event] = []
+        found: list[Run] = []
         while at + 4 <= end:
             word = _U32.unpack_from(page, at)[0]
             kind, delta = word & 31, word >> 5
@@ -163,36 +195,42 @@ class PageDecoder:
                     stamp += delta
                     at += size
                 else:
-                    at, stamp = self._run(page, at, end, stamp, form, kind, size, found)
+                    run = self._run(page, at, end, stamp, form, kind, size)
+                    found.append(run)
+                    stamp = run.time_ns(-1)
+                    at += size * len(run.rows)
         return Page(found, missed)
 
-    def _run(
-        self, page: bytes, at: int, end: int, stamp: int, form: Format, kind: int, size: int, found: list[Event]
-    ) -> tuple[int, int]:
-        """Decode records of one event and size as long as they follow each other; the new position and time."""
+    def _run(self, page: bytes, at: int, end: int, base: int, form: Format, kind: int, size: int) -> Run:
+        """The records of one event and size from `at` on, as long as they follow each other."""
         header = 4 if kind else 8
         unpack = self._structs.get((form.id, size))
         if unpack is None:
             unpack = self._structs[form.id, size] = _record_struct(form, header, size)
-        dynamic = self._dynamic[form.id]
         # A record that holds its own length may be followed by one of another length: one at a time.
-        stop = at + ((end - at) // size * size if kind else size)
-        number = form.id
-        for row in unpack.iter_unpack(memoryview(page)[at:stop]):
-            word = row[0]
-            if word & 31 != kind or row[1] != number:
-                break
-            stamp += word >> 5
-            if dynamic:
-                row = _with_arrays(row, dynamic, page, at + header)
-            found.append((stamp, form, row))
-            at += size
-        return at, stamp
+        count = _same(page, at, (end - at) // size, size, header) if kind else 1
+        rows: list[Row] = list(unpack.iter_unpack(memoryview(page)[at : at + count * size]))
+        dynamic = self._dynamic[form.id]
+        if dynamic:
+            rows = [_with_arrays(row, dynamic, page, at + place * size + header) for place, row in enumerate(rows)]
+        return Run(base, form, rows)
 
 
-def _with_arrays(
-    row: tuple[Any, ...], dynamic: Sequence[tuple[int, str]], page: bytes, payload: int
-) -> tuple[Any, ...]:
+def _same(page: bytes, at: int, most: int, size: int, header: int) -> int:
+    """How many of the up to `most` records of `size` bytes at `at` have the first one's type_len and event.
+
+    Looks at one byte of all records at a time, in slices.
+    """
+    end = at + most * size
+    kinds = page[at:end:size].translate(_TYPE_LEN)
+    count = most
+    for column in (kinds, page[at + header : end : size], page[at + header + 1 : end : size]):
+        if column.count(column[0]) != most:
+            count = min(count, next(place for place, value in enumerate(column) if value != column[0]))
+    return count
+
+
+def _with_arrays(row: Row, dynamic: Sequence[tuple[int, str]], page: bytes, payload: int) -> Row:
     """`row` with its `__data_loc` words (length << 16 | offset in the payload) replaced by the arrays they point at."""
     values = list(row)
     for place, element in dynamic:
@@ -206,9 +244,24 @@ def _with_arrays(
 class Batch:
     """Events of all CPUs in time order. `lost` events are missing, all of them within the `gaps` (from, to) in ns."""
 
-    events: Sequence[Event] = ()
+    runs: Sequence[Run] = ()
     lost: int = 0
     gaps: Sequence[tuple[int, int]] = ()
+
+
+def merge(by_cpu: Sequence[Sequence[Run]]) -> list[Run]:
+    """The runs of several CPUs, each in order, as one in order; runs that overlap in time are taken apart."""
+    filled = [runs for runs in by_cpu if runs]
+    if len(filled) == 1:
+        return list(filled[0])
+    runs = sorted((run for runs in filled for run in runs), key=_first_ns)
+    if all(left.time_ns(-1) <= right.time_ns(0) for left, right in pairwise(runs)):
+        return runs
+    return sorted((single for run in runs for single in run.split()), key=_first_ns)
+
+
+def _first_ns(run: Run) -> int:
+    return run.time_ns(0)
 
 
 class RingReader:
@@ -226,35 +279,30 @@ class RingReader:
         The CPUs are read in turn until one round finds them all empty. So no event is returned while an older one of
         the same kdamond, which moved to another CPU in between, stays behind.
         """
-        parts: list[list[Event]] = []
+        found: dict[int, list[Run]] = {cpu: [] for cpu in self.raw.cpus}
         gaps: list[tuple[int, int]] = []
-        last_ns = dict.fromkeys(self.raw.cpus, self._seen_ns)
         lost, uncounted = 0, False
         for _ in range(_MAX_ROUNDS):
             empty = True
-            for cpu in self.raw.cpus:
+            for cpu, runs in found.items():
                 while page := self.raw.read(cpu):
                     empty = False
-                    found, missed = self._decoder.decode(page)
+                    more, missed = self._decoder.decode(page)
                     if missed != 0:
                         lost += missed or 0
                         uncounted |= missed is None
-                        stamp = found[0][0] if found else _U64.unpack_from(page, self._decoder.layout.stamp)[0]
-                        gaps.append((last_ns.get(cpu, self._seen_ns), stamp))
-                    if found:
-                        last_ns[cpu] = found[-1][0]
-                        parts.append(found)
+                        until = more[0].time_ns(0) if more else self._decoder.stamp(page)
+                        gaps.append((runs[-1].time_ns(-1) if runs else self._seen_ns, until))
+                    runs += more
             if empty:
                 break
         if uncounted:
             # A full page has no room for the number, but the ring's own statistics know the sum.
             lost = max(lost + 1, self.raw.overrun() - self._lost)
         self._lost += lost
-        merged = [event for part in parts for event in part]
-        # Stable, and nearly free where one CPU's pages already are in order.
-        merged.sort(key=itemgetter(0))
+        merged = merge(list(found.values()))
         if merged:
-            self._seen_ns = max(self._seen_ns, merged[-1][0])
+            self._seen_ns = max(self._seen_ns, merged[-1].time_ns(-1))
         return Batch(merged, lost, gaps)
 
     def wait(self, timeout_s: float) -> bool:
@@ -289,13 +337,13 @@ class Aggregation(NamedTuple):
 
 @dataclass(slots=True)
 class _Part:
-    """An aggregation of one target of which not all regions have come yet."""
+    """An aggregation of one target of which not all regions have come yet, as one list per value of its events."""
 
-    form: Format
     nr_regions: int
     first_ns: int
     sample_us: int | None
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    values: list[list[Any]]
+    have: int = 0
 
 
 class _Places(NamedTuple):
@@ -340,45 +388,60 @@ class Aggregations:
     def feed(self, batch: Batch) -> list[Aggregation]:
         """The aggregations that became whole with these events, in order."""
         whole: list[Aggregation] = []
-        form, places = None, None
-        for stamp, kind, row in batch.events:
-            if kind is not form:
-                form, places = kind, self._places_of(kind)
+        for run in batch.runs:
+            places = self._places_of(run.form)
             if places is None:
-                self._tuned(kind, row)
+                self._tuned(run)
                 continue
-            key = (row[places.pid], row[places.target])
-            part = self._parts.get(key)
-            if (
-                part is None
-                or row[places.start] <= part.rows[-1][places.start]
-                or row[places.nr_regions] != part.nr_regions
-            ):
-                if part is not None:
-                    self._drop(key)
-                part = _Part(kind, row[places.nr_regions], stamp, self._sample_us.get(key[0]))
-                self._parts[key] = part
-            part.rows.append(row)
-            if len(part.rows) == part.nr_regions:
-                if any(first <= stamp and part.first_ns <= last for first, last in batch.gaps):
-                    self._drop(key)
-                else:
-                    whole.append(self._whole(key, part, places))
+            at = 0
+            while at < len(run.rows):
+                at += self._add(run, at, places, batch.gaps, whole)
         if batch.gaps:
             until = max(last for _, last in batch.gaps)
             for key in [key for key, part in self._parts.items() if part.first_ns <= until]:
                 self._drop(key)
         return whole
 
+    def _add(
+        self, run: Run, at: int, places: _Places, gaps: Sequence[tuple[int, int]], whole: list[Aggregation]
+    ) -> int:
+        """Add rows of a run from `at` on to the part that the first one belongs to; how many they were."""
+        row = run.rows[at]
+        key, nr_regions = (row[places.pid], row[places.target]), row[places.nr_regions]
+        part = self._parts.get(key)
+        if part and (row[places.start] <= part.values[places.start][-1] or nr_regions != part.nr_regions):
+            self._drop(key)
+            part = None
+        if part is None:
+            part = _Part(nr_regions, run.time_ns(at), self._sample_us.get(key[0]), [[] for _ in row])
+            self._parts[key] = part
+
+        count: int = min(nr_regions - part.have, len(run.rows) - at)
+        values = list(zip(*run.rows[at : at + count], strict=True))
+        if count > 1 and not _belong_together(values, places):
+            count = 1
+            values = [(value,) for value in row]
+        for column, more in zip(part.values, values, strict=True):
+            column += more
+        part.have += count
+        if part.have >= nr_regions:
+            last_ns = run.time_ns(at + count - 1) if gaps else 0
+            if any(first <= last_ns and part.first_ns <= last for first, last in gaps):
+                self._drop(key)
+            else:
+                whole.append(self._whole(key, part, places))
+        return count
+
     def _places_of(self, form: Format) -> _Places | None:
         if form not in self._places:
             self._places[form] = _Places.of(form) if form.name in (REGIONS, REGIONS_AND_PROBES) else None
         return self._places[form]
 
-    def _tuned(self, form: Format, row: tuple[Any, ...]) -> None:
-        if form.name == INTERVALS:
-            at = columns(form)
-            self._sample_us[row[at["common_pid"]]] = row[at["sample_us"]]
+    def _tuned(self, run: Run) -> None:
+        if run.form.name == INTERVALS:
+            at = columns(run.form)
+            for row in run.rows:
+                self._sample_us[row[at["common_pid"]]] = row[at["sample_us"]]
 
     def _drop(self, key: tuple[int, int]) -> None:
         del self._parts[key]
@@ -388,17 +451,24 @@ class Aggregations:
 
     def _whole(self, key: tuple[int, int], part: _Part, places: _Places) -> Aggregation:
         del self._parts[key]
-        by_field = list(zip(*part.rows, strict=True))
         regions = Regions(
-            start=by_field[places.start],
-            end=by_field[places.end],
-            nr_accesses=by_field[places.nr_accesses],
-            age=by_field[places.age],
-            probe_hits=None if places.probe_hits is None else by_field[places.probe_hits],
+            start=part.values[places.start],
+            end=part.values[places.end],
+            nr_accesses=part.values[places.nr_accesses],
+            age=part.values[places.age],
+            probe_hits=None if places.probe_hits is None else part.values[places.probe_hits],
         )
         before = self._ended_ns.get(key)
         self._ended_ns[key] = part.first_ns
         return Aggregation(before, part.first_ns, regions, *key, part.sample_us)
+
+
+def _belong_together(values: Sequence[Sequence[Any]], places: _Places) -> bool:
+    """Whether columns are all of one target's regions of one aggregation: who and how many agree, addresses rise."""
+    count = len(values[0])
+    return all(
+        values[place].count(values[place][0]) == count for place in (places.pid, places.target, places.nr_regions)
+    ) and all(map(lt, values[places.start], values[places.start][1:]))
 
 
 def open_reader(kernel: Kernel, *, probes: bool = False, buffer_kb: int = 1024) -> RingReader:

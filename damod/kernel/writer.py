@@ -30,7 +30,7 @@ class Write:
     makes: str = ""
 
 
-class WriteRefused(OSError):  # noqa: N818  a refusal is what it is, as in errors.py
+class WriteRefused(OSError):
     """The kernel answered a write with an errno; `done` writes before it were taken."""
 
     def __init__(self, write: Write, code: int, done: int) -> None:
@@ -57,7 +57,7 @@ def spell(value: Any, kind: paths.Kind, context: Context | None) -> str:
     if kind == "nid":
         return str(-1 if value is None else value)
     if kind == "text":
-        return value or ""
+        return str(value)
     return str(value or 0)
 
 
@@ -83,8 +83,8 @@ def _walk(layout: paths.Layout, model: Any, at: str, features: Features, context
                 yield from _walk(entry.layout, item, f"{at}/{entry.path}/{index}", features, context)
             continue
         value = _get(model, entry.field)
-        if value is None and layout is paths.FILTER:
-            continue
+        if value is None and (entry.kind == "text" or layout is paths.FILTER):
+            continue  # another type's field; and a path, once written, cannot be emptied: write(2) of nothing is none
         yield Write(f"{at}/{entry.path}", spell(value, entry.kind, context))
 
 
@@ -94,13 +94,23 @@ def writes(kdamond: Kdamond, slot: int, features: Features) -> list[Write]:
 
 
 def differences(wanted: Iterable[Write], read: Callable[[str], str]) -> list[Write]:
-    """The writes that are needed to get a tree there, given how its files are read. Raises OSError as `read` does."""
+    """The writes that are needed to get a tree there, given how its files are read.
+
+    A file that is not there is to be written, so that the kernel's refusal tells which. Raises as `read` does.
+    """
+
+    def stands(write: Write) -> bool:
+        try:
+            return read(write.path) == write.value
+        except FileNotFoundError:
+            return False
+
     needed: list[Write] = []
     anew: list[str] = []
     for write in wanted:
         if any(write.path.startswith(prefix) for prefix in anew):
             needed.append(write)
-        elif write.value != read(write.path):
+        elif not stands(write):
             needed.append(write)
             if write.makes:
                 anew.append(write.makes)

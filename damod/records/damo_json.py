@@ -21,6 +21,8 @@ from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
 
 _CHUNK = 1 << 20
+# Enough to tell the type of a file.
+_HEAD = 1 << 12
 # No single value (a snapshot, mostly) is larger; in a damaged file a lost bracket must not pull all of it into memory.
 _MAX_VALUE = 1 << 28
 # A parse error nearer than this to the end of the window may only mean that the rest is not read yet.
@@ -28,13 +30,16 @@ _TAIL = 1 << 16
 
 
 def read(path: str | Path, *, compat: bool = False) -> list[Record]:
-    """The records of a file, in its order.
+    """The records of a file, in its order; of a directory, as damo makes when it rotates, those of its damon.data.
 
     `compat` takes `sample_interval_us` in microseconds as damo reads it, not in the nanoseconds it writes.
     Raises NotFound, NotAllowed or BadRecord.
     """
+    path = Path(path)
+    if (path / "damon.data").is_file():
+        path /= "damon.data"
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return read_stream(file, str(path), compat=compat)
     except FileNotFoundError as exc:
         raise NotFound(f"no record {path}: there is no such file", hint="damoctl record makes one") from exc
@@ -48,7 +53,7 @@ def read(path: str | Path, *, compat: bool = False) -> list[Record]:
 
 def read_stream(file: BinaryIO, name: str, *, compat: bool = False) -> list[Record]:
     """The records of an open file; `name` is for messages."""
-    head = file.read(_CHUNK)
+    head = file.read(_HEAD)
     if not head:
         raise BadRecord(f"{name} is empty, so it has no records")
     chunks = _chunks(file, head)
@@ -108,10 +113,14 @@ class _Window:
 
     def bad(self, what: str, at: int | None = None) -> BadRecord:
         """The error about something wrong at a place in the window."""
-        return BadRecord(f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}")
+        return BadRecord(
+            f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}"
+        )
 
     def truncated(self) -> BadRecord:
-        return BadRecord(f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters")
+        return BadRecord(
+            f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters"
+        )
 
     def _fill(self) -> bool:
         """Read at least as much as there already is of the value at hand; false at the end of the file."""
@@ -200,7 +209,7 @@ class _Window:
             if self.take(",]") == "]":
                 return
 
-    def keys(self) -> Iterator[str]:
+    def members(self) -> Iterator[str]:
         """The keys of the object that begins here; the caller takes the value behind each."""
         self.take("{")
         if self.peek() == "}":
@@ -232,7 +241,7 @@ def _record(window: _Window, *, compat: bool) -> Record:
         raise window.bad("something that is no record")
     found: dict[str, Any] = {}
     snapshots: list[tuple[Snapshot, int | None]] | None = None
-    for key in window.keys():
+    for key in window.members():
         if key == "snapshots":
             snapshots = []
             for _ in window.items():
@@ -358,9 +367,7 @@ def _joined(found: Mapping[str, Any], snapshots: Sequence[tuple[Snapshot, int | 
     for snapshot, sample in snapshots:
         sample_us, aggr_us = _in_force(intervals, snapshot, sample)
         ready.append(
-            replace(
-                snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters
-            )
+            replace(snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters)
         )
     return Record(
         kdamond=kdamond,
@@ -456,7 +463,9 @@ def _from_text(chunks: Iterator[bytes], name: str) -> list[Record]:
             continue
         try:
             for column, value in zip(
-                lines.columns[-1], (low, high, samples, -1 if match["age"] == "None" else int(match["age"])), strict=True
+                lines.columns[-1],
+                (low, high, samples, -1 if match["age"] == "None" else int(match["age"])),
+                strict=True,
             ):
                 column.append(value)
         except OverflowError as exc:
@@ -506,7 +515,6 @@ def _timed(context: int, scheme: int | None, target: int, lines: _Lines) -> Reco
 
 def to_plain(record: Record, *, raw: bool, compat: bool = False) -> dict[str, Any]:
     """A record as JSON-able data in damo's format; `raw` writes times as plain numbers, as damo's files do."""
-    time: Callable[[int], str] = (lambda ns: str(ns)) if raw else units.exact_time
 
     def us(value: int) -> str:
         return str(value) if raw else units.exact_time(value * 1000)
@@ -531,7 +539,7 @@ def to_plain(record: Record, *, raw: bool, compat: bool = False) -> dict[str, An
         "scheme_idx": record.scheme,
         "target_id": record.target_id,
         "scheme_filters": [dict(item) for item in record.filters],
-        "snapshots": [_plain_snapshot(snapshot, time, raw=raw, compat=compat) for snapshot in record.snapshots],
+        "snapshots": [plain_snapshot(snapshot, raw=raw, compat=compat) for snapshot in record.snapshots],
         "data_source": record.data_source,
     }
 
@@ -542,8 +550,11 @@ def _exact(value: float) -> Any:
     return Fraction(value)
 
 
-def _plain_snapshot(snapshot: Snapshot, time: Callable[[int], str], *, raw: bool, compat: bool) -> dict[str, Any]:
+def plain_snapshot(snapshot: Snapshot, *, raw: bool, compat: bool = False) -> dict[str, Any]:
+    """A snapshot of `to_plain`. Access rates are in percent, which damo (`compat`) cuts to whole numbers."""
     from damod.access import measure
+
+    time: Callable[[int], str] = str if raw else units.exact_time
 
     regions, sample, aggr, offset = snapshot.regions, snapshot.sample_us, snapshot.aggr_us, snapshot.wall_offset_ns
     if sample and aggr:

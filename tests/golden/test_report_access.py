@@ -8,22 +8,10 @@ import re
 import pytest
 
 from damoctl.commands import report
-from damoctl.term.term import Term
+from damoctl.context import Context
 from tests.shared import shared
 
 STYLES = ("detailed", "recency-percentiles", "recency-sz-hist", "temperature-percentiles", "temperature-sz-hist")
-
-
-class Ctx:
-    """A context without a daemon; what is printed lands in `stdout`."""
-
-    def __init__(self, *, color: bool = False) -> None:
-        self.stdout = io.StringIO()
-        self.stderr = io.StringIO()
-        self.term = Term(self.stdout, color=color)
-
-    def client(self) -> object:
-        raise AssertionError("a given record needs no daemon")
 
 
 def plain(text: str) -> str:
@@ -31,9 +19,9 @@ def plain(text: str) -> str:
 
 
 def shown(*words: str, color: bool = False) -> str:
-    ctx = Ctx(color=color)
-    assert report.run(["access", *words], ctx) == 0
-    return ctx.stdout.getvalue()
+    out = io.StringIO()
+    assert report.run(["access", *words], Context(stdout=out, color="always" if color else "auto")) == 0
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("color", [False, True])
@@ -127,7 +115,8 @@ ACTIVE = ("damo", "records", "damon.data.snapshot.active")
             ["--format", "set", "snapshot_tail", "<region box description>"],
             [
                 "# length: age (represents [0 ns, 3 m 21 s]  with [1, 30] columns in logscale)\n"
-                "# color: access_rate (represents [0 %, 10 %] with [0, 9] number and color (0123456789) in linearscale)\n"
+                "# color: access_rate (represents [0 %, 10 %] with [0, 9] number and color (0123456789)"
+                " in linearscale)\n"
                 "# height: size (represents [4.000 KiB, 29.327 GiB] with [1, 5] rows in logscale)"
             ],
         ),

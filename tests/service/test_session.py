@@ -23,7 +23,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_start_look_tune_stop(damoctl: Run) -> None:
     """The session of the README works on the simulated kernel."""
-    assert "started kdamond 0" in ok(damoctl("start", "paddr"))
+    assert "started kdamond 0" in ok(damoctl("start", "paddr", "--take_over"))
     shown = ok(damoctl("report", "access"))
     lines = shown.splitlines()
     assert lines[0].startswith("heatmap: ")
@@ -43,7 +43,7 @@ def test_start_look_tune_stop(damoctl: Run) -> None:
 
 def test_two_sets_do_not_disturb_each_other(damoctl: Run) -> None:
     """Stopping one kdamond leaves the pid and the ages of the other."""
-    ok(damoctl("start", "paddr", "--name", "first"))
+    ok(damoctl("start", "paddr", "--take_over", "--name", "first"))
     ok(damoctl("start", "paddr", "--name", "second"))
     first, second = json.loads(ok(damoctl("status", "--json")))["kdamonds"]
     assert first["pid"] != second["pid"]
@@ -54,7 +54,7 @@ def test_two_sets_do_not_disturb_each_other(damoctl: Run) -> None:
 
 def test_a_command_target_is_watched(damoctl: Run) -> None:
     """A command is started by damoctl and is the target; the daemon says so."""
-    shown = ok(damoctl("start", "sleep 60"))
+    shown = ok(damoctl("start", "sleep 60", "--take_over"))
     pid = int(shown.rsplit("watching pid", 1)[1])
     try:
         assert f"pid: {pid}" in ok(damoctl("report", "damon"))

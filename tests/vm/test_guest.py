@@ -48,12 +48,11 @@ echo 18446744073709551615 | tee $P/sz/max $P/age/max >/dev/null
 echo 1 >$P/nr_accesses/min
 echo 4294967295 >$P/nr_accesses/max
 echo on >$A/0/state
-for second in 1 2 3 4 5 6 7 8 9 10; do
+for second in 1 2 3 4 5 6 7 8; do
     sleep 1
     echo update_schemes_tried_regions >$A/0/state
-    for region in $C/schemes/0/tried_regions/[0-9]*; do
-        [ -e "$region" ] && echo "$second $(cat $region/start) $(cat $region/end) $(cat $region/nr_accesses)"
-    done
+    # One grep for all, because starting a program takes 40 ms here and there may be a hundred regions.
+    (cd $C/schemes/0/tried_regions && grep -r . . | sed "s|^|$second|")
 done >regions
 echo off >$A/0/state
 """
@@ -103,17 +102,30 @@ def test_the_project_is_importable(booted: GuestResult) -> None:
 def test_hot_memory_is_seen_through_emulation(booted: GuestResult) -> None:
     """Pinned beside a competitor, the hot 20 MiB of 100 MiB show as hot, and the cold 80 MiB do not."""
     hot = json.loads(answer(booted, "hot.json"))
-    seen: dict[int, tuple[int, int]] = {}
-    for line in answer(booted, "regions").splitlines():
-        second, start, end, nr_accesses = map(int, line.split())
-        if nr_accesses < 4:  # of 20 samples per aggregation
-            continue
-        inside, outside = seen.get(second, (0, 0))
-        inside += max(0, min(end, hot["hot_end"]) - max(start, hot["hot_start"]))
-        outside += max(0, min(end, hot["end"]) - max(start, hot["hot_end"]))
-        seen[second] = (inside, outside)
-    mib = {second: (inside >> 20, outside >> 20) for second, (inside, outside) in seen.items()}
-    assert any(inside >= 15 and outside <= 15 for inside, outside in mib.values()), f"(hot, cold) MiB by second: {mib}"
+    by_second = [
+        (
+            sum(overlap(region, hot["hot_start"], hot["hot_end"]) for region in regions) >> 20,
+            sum(overlap(region, hot["hot_end"], hot["end"]) for region in regions) >> 20,
+        )
+        for regions in snapshots(answer(booted, "regions"))
+    ]
+    assert any(inside >= 15 and outside <= 15 for inside, outside in by_second), f"hot and cold MiB: {by_second}"
+
+
+def snapshots(text: str) -> list[list[dict[str, int]]]:
+    """Lines like `3./12/nr_accesses:20` (second, region, file, value) as regions by second, the hot ones only."""
+    seconds: dict[str, dict[str, dict[str, int]]] = {}
+    for line in text.splitlines():
+        if match := re.fullmatch(r"(\d+)\./(\d+)/(start|end|nr_accesses):(\d+)", line):
+            second, region, name, value = match.groups()
+            seconds.setdefault(second, {}).setdefault(region, {})[name] = int(value)
+    # 4 of the 20 samples in an aggregation: a page the cold start touched once does not count.
+    return [[region for region in regions.values() if region["nr_accesses"] >= 4] for regions in seconds.values()]
+
+
+def overlap(region: dict[str, int], start: int, end: int) -> int:
+    """How many bytes of [start, end) lie in the region."""
+    return max(0, min(region["end"], end) - max(region["start"], start))
 
 
 def test_the_kernel_had_nothing_to_complain_about(booted: GuestResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,9 +44,7 @@ def region_lists(draw: st.DrawFn, *, contiguous: bool = False, max_size: int = 3
 
 
 def columns(found: list[Region]) -> Regions:
-    return Regions(
-        [r.start for r in found], [r.end for r in found], [r.samples for r in found], [r.age for r in found]
-    )
+    return Regions([r.start for r in found], [r.end for r in found], [r.samples for r in found], [r.age for r in found])
 
 
 @given(region_lists(), st.tuples(*[st.integers(-3, 1000)] * 3))
@@ -179,7 +178,7 @@ def test_heat_line_compat_ends(found: list[Region], width: int, static: bool) ->
     regions = columns(found)
     heats = measure.temperatures(regions, SAMPLE_US, AGGR_US, compat=True)
     line = measure.heat_line(regions, heats, width, static=static, compat=True)
-    gaps = sum(1 for left, right in zip(found, found[1:], strict=False) if left.end != right.start)
+    gaps = sum(1 for left, right in pairwise(found) if left.end != right.start)
     assert len(line.cells) <= width + 1 + 2 * gaps
 
 
@@ -210,10 +209,10 @@ def test_merged(found: list[Region], filtered: bool) -> None:
     assert got.total_bytes() == regions.total_bytes()
     bounds = list(zip(got.start, got.end, got.nr_accesses, got.age, strict=True))
     for region in found:
-        low, high, samples, age = next(b for b in bounds if b[0] <= region.start < b[1])
+        _, high, samples, age = next(b for b in bounds if b[0] <= region.start < b[1])
         assert region.end <= high
         assert (samples, age) == (region.samples, region.age)
-    for (_, end, samples, age), (start, _, then, later) in zip(bounds, bounds[1:], strict=False):
+    for (_, end, samples, age), (start, _, then, later) in pairwise(bounds):
         assert (end, samples, age) != (start, then, later) or filtered
     if passed is not None and got.sz_filter_passed is not None:
         assert sum(got.sz_filter_passed) == sum(passed)

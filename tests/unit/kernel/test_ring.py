@@ -89,9 +89,14 @@ def page(stamp: int, *records: bytes, lost: int | None = 0) -> bytes:
     return struct.pack("=QQ", stamp, commit) + data.ljust(4080, b"\0")
 
 
-def starts(found: Sequence[ring.Event]) -> list[tuple[int, int]]:
+def starts(found: Sequence[ring.Run]) -> list[tuple[int, int]]:
     """(time stamp, start address) of region events."""
-    return [(stamp, row[ring.columns(form)["start"]]) for stamp, form, row in found]
+    return [(run.time_ns(at), row[ring.columns(run.form)["start"]]) for run in found for at, row in enumerate(run.rows)]
+
+
+def all_hits(found: Sequence[ring.Run]) -> list[tuple[int, ...]]:
+    """The probe hits of each region event."""
+    return [row[ring.columns(run.form)["probe_hits"]] for run in found for row in run.rows]
 
 
 @dataclass
@@ -135,14 +140,14 @@ class TestPageDecoder:
     def test_times_add_up_from_the_page_stamp(self) -> None:
         """Each record is its delta after the one before it, the first after the page's stamp."""
         found = self.decoder.decode(page(1000, record(region(0), 5), record(region(4096), 7)))
-        assert starts(found.events) == [(1005, 0), (1012, 4096)]
+        assert starts(found.runs) == [(1005, 0), (1012, 4096)]
         assert found.missed == 0
 
     def test_all_values_of_a_region(self) -> None:
         """Every field of the payload is found under its name; pids are signed, addresses are not."""
         payload = region(2**64 - 4096 * 2, pid=-7, target=3, nr=9, accesses=2**32 - 1, age=4)
-        ((_, form, row),) = self.decoder.decode(page(0, record(payload))).events
-        values = {name: row[at] for name, at in ring.columns(form).items()}
+        (run,) = self.decoder.decode(page(0, record(payload))).runs
+        values = {name: run.rows[0][at] for name, at in ring.columns(run.form).items()}
         assert values == {
             "common_type": 744,
             "common_pid": -7,
@@ -163,7 +168,7 @@ class TestPageDecoder:
             page(base, extend, record(region(0), 0), absolute, record(region(4096), 1), record(region(8192), 1))
         )
         at = base + (4 << 27) + 9
-        assert starts(found.events) == [(base + (2 << 27) + 3, 0), (at + 1, 4096), (at + 2, 8192)]
+        assert starts(found.runs) == [(base + (2 << 27) + 3, 0), (at + 1, 4096), (at + 2, 8192)]
 
     def test_padding_ends_the_page_or_skips_a_discarded_record(self) -> None:
         """Padding without a delta ends the page, with one it stands for a record that was taken back."""
@@ -172,34 +177,46 @@ class TestPageDecoder:
         found = self.decoder.decode(
             page(0, record(region(0)), discarded, record(region(4096)), end, record(region(8192)))
         )
-        assert starts(found.events) == [(1, 0), (4, 4096)]
+        assert starts(found.runs) == [(1, 0), (4, 4096)]
 
     def test_unknown_events_are_skipped_but_their_time_counts(self) -> None:
         """An event that we have no format of moves the clock and nothing else, long or short."""
         other = struct.pack("=HBBi", 9, 0, 0, 1)
         found = self.decoder.decode(page(0, record(other, 4), record(other * 20, 4), record(region(0), 1)))
-        assert starts(found.events) == [(9, 0)]
+        assert starts(found.runs) == [(9, 0)]
 
     def test_arrays_are_found_where_their_word_says(self) -> None:
         """A dynamic array has the length of its word, whatever the padding; records of several lengths may follow."""
         found = self.decoder.decode(
             page(0, record(probed(0, b"\1\2\3")), record(probed(4096, b"\4\5\6\7")), record(probed(8192, b"")))
         )
-        at = ring.columns(FORMATS[1])["probe_hits"]
-        assert [row[at] for _, _, row in found.events] == [(1, 2, 3), (4, 5, 6, 7), ()]
+        assert all_hits(found.runs) == [(1, 2, 3), (4, 5, 6, 7), ()]
 
     def test_long_records_have_a_length_word(self) -> None:
         """A payload of more than 112 bytes is decoded just the same, also several in a row."""
         hits = bytes(range(100))
         found = self.decoder.decode(page(0, record(probed(0, hits)), record(probed(4096, hits[:80]))))
-        at = ring.columns(FORMATS[1])["probe_hits"]
-        assert [row[at] for _, _, row in found.events] == [tuple(hits), tuple(hits[:80])]
+        assert all_hits(found.runs) == [tuple(hits), tuple(hits[:80])]
+
+    def test_runs_end_where_something_else_begins(self) -> None:
+        """Records of two events in one page, with a long pause between, are each what they are."""
+        extend = struct.pack("=II", 30, 1)
+        found = self.decoder.decode(
+            page(0, record(region(0)), record(region(1)), record(tuned(7)), extend, record(region(2)), record(tuned(8)))
+        )
+        assert [(run.form.name, len(run.rows), run.time_ns(0)) for run in found.runs] == [
+            ("damon_aggregated", 2, 1),
+            ("damon_monitor_intervals_tune", 1, 3),
+            ("damon_aggregated", 1, 4 + (1 << 27)),
+            ("damon_monitor_intervals_tune", 1, 5 + (1 << 27)),
+        ]
+        assert found.runs[0].time_ns(-1) == 2
 
     @pytest.mark.parametrize(("lost", "missed"), [(0, 0), (17, 17), (None, None)])
     def test_lost_events(self, lost: int | None, missed: int | None) -> None:
         """The page tells how many were lost before it, or only that some were."""
         found = self.decoder.decode(page(0, record(region(0)), lost=lost))
-        assert len(found.events) == 1
+        assert len(found.runs) == 1
         assert found.missed == missed
 
     @pytest.mark.parametrize(
@@ -233,13 +250,23 @@ class TestRingReader:
                 1: [page(20, record(region(4096)))],
             }
         )
-        assert starts(source.read().events) == [(11, 0), (21, 4096), (31, 8192)]
+        assert starts(source.read().runs) == [(11, 0), (21, 4096), (31, 8192)]
         assert source.read() == Batch([], 0, [])
+
+    def test_pages_that_overlap_in_time_are_interleaved(self) -> None:
+        """Two events of one CPU with one of another between them come one by one."""
+        source = reader(
+            {
+                0: [page(10, record(region(0)), record(region(8192), 20))],
+                1: [page(20, record(region(4096)))],
+            }
+        )
+        assert starts(source.read().runs) == [(11, 0), (21, 4096), (31, 8192)]
 
     def test_nothing_older_stays_behind(self) -> None:
         """What arrives at a CPU that was already found empty is read too, when a later CPU had something younger."""
         source = reader({0: [], 1: []}, late={0: {0: [page(10, record(region(0)))], 1: [page(20, record(region(1)))]}})
-        assert starts(source.read().events) == [(11, 0), (21, 1)]
+        assert starts(source.read().runs) == [(11, 0), (21, 1)]
 
     def test_lost_events_are_summed_and_located(self) -> None:
         """The number lost is that of all pages, each between the last event read of that CPU and the page's first."""
@@ -283,10 +310,10 @@ class TestAggregations:
     def test_a_whole_aggregation_becomes_columns(self) -> None:
         """All regions that nr_regions promises, as columns in address order, with the time of the first."""
         (whole,), assembler = fed(*aggregate(50, 3, age=7))
-        assert whole.regions.start == (0, 4096, 8192)
-        assert whole.regions.end == (4096, 8192, 12288)
-        assert whole.regions.nr_accesses == (0, 1, 2)
-        assert whole.regions.age == (7, 7, 7)
+        assert whole.regions.start == [0, 4096, 8192]
+        assert whole.regions.end == [4096, 8192, 12288]
+        assert whole.regions.nr_accesses == [0, 1, 2]
+        assert whole.regions.age == [7, 7, 7]
         assert whole.regions.probe_hits is None
         assert (whole.pid, whole.target_id, whole.start_ns, whole.end_ns) == (100, 0, None, 50)
         assert assembler.incomplete == 0
@@ -303,6 +330,19 @@ class TestAggregations:
         assert first == []
         second, _ = fed(*pages[3:], into=assembler)
         assert [len(item.regions) for item in second] == [4]
+
+    def test_one_page_with_several_aggregations(self) -> None:
+        """Aggregations of one page, of several kdamonds in turn and each for itself, are taken apart."""
+        whole = [record(region(at * 4096, pid=pid, nr=3), 1) for pid in (1, 2) for at in range(3)]
+        mixed = [record(region(at * 4096, pid=pid, nr=3), 1) for at in range(3) for pid in (1, 2)]
+        found, assembler = fed(page(0, *whole), page(100, *mixed))
+        assert [(item.pid, item.end_ns, item.regions.start) for item in found] == [
+            (1, 1, [0, 4096, 8192]),
+            (2, 4, [0, 4096, 8192]),
+            (1, 101, [0, 4096, 8192]),
+            (2, 102, [0, 4096, 8192]),
+        ]
+        assert assembler.incomplete == 0
 
     def test_kdamonds_and_targets_are_kept_apart(self) -> None:
         """Events that interleave belong to the pid and the target that they name."""
@@ -342,8 +382,8 @@ class TestAggregations:
     def test_probe_hits(self) -> None:
         """The event with probe hits gives one list of hits per region."""
         (whole,), _ = fed(page(0, record(probed(0, b"\1\2", nr=2)), record(probed(4096, b"\3\4", nr=2))))
-        assert whole.regions.probe_hits == ((1, 2), (3, 4))
-        assert whole.regions.start == (0, 4096)
+        assert whole.regions.probe_hits == [(1, 2), (3, 4)]
+        assert whole.regions.start == [0, 4096]
 
     def test_tuned_interval(self) -> None:
         """The kernel says a new sampling interval before the regions that it already holds for."""

@@ -1,0 +1,76 @@
+"""damoctl tune: change just what is said of a running set, or give it a whole new set-up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from damoctl.commands.start import DEBUG, DRY_RUN, INTERFACE, JSON, node_ram
+from damoctl.flags.option import Option, Word
+from damoctl.flags.partial import SCHEME
+from damod.errors import DamodError, UsageError
+
+if TYPE_CHECKING:
+    from damoctl.context import Context
+
+EXAMPLES = """\
+  damoctl tune --monitoring_intervals 10ms 200ms 1s      only the intervals
+  damoctl tune --scheme pageout --damos_quota_space 1G   only that scheme's quota
+  damoctl tune --dry_run --damos_age 1m max              what would change
+  damoctl tune tiering.yaml                              a whole set-up; what it leaves out gets its default
+"""
+
+OWN = (
+    Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("name"),)),
+    SCHEME,
+    Option(("--full",), "command", "What is not given goes back to its default, as with damo."),
+    Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are committed.", hidden=True),
+    DRY_RUN,
+    JSON,
+    DEBUG,
+    INTERFACE,
+)
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Print what changes, then change it."""
+    if any(word in ("-h", "--help") for word in argv):
+        from damoctl.flags.help import command_help
+
+        ctx.print(command_help("tune", "Change parameters of running DAMON, without a restart.", EXAMPLES, OWN))
+        return 0
+    from damoctl.flags.compile import compile_line, compile_words, explain
+    from damoctl.flags.partial import apply_partial, of_compiled
+    from damoctl.flags.table import OPTIONS
+    from damoctl.flags.words import parse
+
+    line = parse(argv, [*OPTIONS, *OWN])
+    with ctx.client() as client:
+        nodes = node_ram(client)
+        compiled = compile_line(line, node_ram=nodes, partial=not line.has("--full"))
+        if compiled.command:
+            raise UsageError(
+                f"{compiled.command.text!r} is neither a spec nor a pid; tune starts no commands",
+                hint="`damoctl start` starts and watches a command",
+            )
+        name = line.last("--name") or None
+        base = None
+        if compiled.whole or line.has("--full"):
+            wanted = compile_words(argv, own=OWN, node_ram=nodes).spec["kdamonds"]
+        else:
+            change = of_compiled(compiled)
+            base = client.call("kdamonds.specs", name=name)["kdamonds"]
+            wanted = apply_partial(base, change)
+        try:
+            result = client.call("kdamonds.tune", kdamonds=wanted, name=name, base=base, dry_run=line.has("--dry_run"))
+        except DamodError as error:
+            raise explain(error, compiled.given) from error
+    if line.has("--json") or ctx.json:
+        ctx.print_json(result)
+        return 0
+    for note in [*compiled.notes, *result["notes"]]:
+        ctx.note(f"note: {note}")
+    for item in result["changes"]:
+        ctx.print(f"{item['path']}: {item['old']} -> {item['new']}")
+    if not result["changes"]:
+        ctx.print("nothing changes")
+    return 0

@@ -1,0 +1,7 @@
+"""python -m damod"""
+
+import sys
+
+from damod.cli import main
+
+sys.exit(main())

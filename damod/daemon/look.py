@@ -1,0 +1,207 @@
+"""Snapshots on demand, from either of DAMON's two sources, behind one `snapshot()`.
+
+The trace ring is the first choice: it costs the kernel nothing beyond the events, disturbs no scheme, and shows
+somebody else's kdamonds too. It is opened when somebody looks and stays open for a few seconds, so that who looks
+again (`report access --repeat`) gets what the ring already has instead of waiting for the next aggregation. Nothing
+runs while nobody looks.
+
+`tried_regions` is for what the ring cannot tell (bytes that passed page-level filters) and for kernels whose tracefs
+is not to be had. It needs a scheme in the kdamond, so it is for our own kdamonds only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from damod.access.snapshot import Regions, Snapshot
+from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.owner import Owner, Watched
+from damod.errors import NoData, NotAllowed
+from damod.kernel.interface import Kernel
+from damod.kernel.ring import Aggregation, Aggregations, RingReader, open_reader
+from damod.spec.filter import Filter
+
+Source = Literal["auto", "ring", "tried_regions"]
+
+LINGER_S = 5.0
+"""How long the ring stays open after the last look."""
+EVENT_BYTES = 64
+"""Room that one region's event takes in the ring, rounded up."""
+
+
+class Ring:
+    """The newest whole aggregation of each target, out of a ring that is read when somebody asks. One thread's."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._reader: RingReader | None = None
+        self._room = 0
+        self._probes = False
+        self._assembler = Aggregations()
+        self._latest: dict[tuple[int, int], Aggregation] = {}
+
+    def newest(self, watched: Sequence[Watched], timeout_s: float) -> Mapping[tuple[int, int], Aggregation]:
+        """(pid, target) -> its newest aggregation; waits for those that have not come yet, at most `timeout_s`.
+
+        A target without regions never comes: once a kdamond reports another target twice, it is not waited for.
+        """
+        reader = self._open(watched)
+        clock = self._kernel.clock
+        deadline = clock.monotonic_ns() + int(timeout_s * 1e9)
+        missing = {(item.pid, target) for item in watched for target in range(item.nr_targets)}
+        pids = {item.pid for item in watched}
+        self._latest = {key: item for key, item in self._latest.items() if key[0] in pids}
+        seen: set[tuple[int, int]] = set()
+        while True:
+            for item in self._assembler.feed(reader.read()):
+                key = item.pid, item.target_id
+                if key in seen:
+                    missing = {other for other in missing if other[0] != item.pid}
+                if key in missing:
+                    seen.add(key)
+                self._latest[key] = item
+            missing = {key for key in missing if key not in self._latest}
+            left_s = (deadline - clock.monotonic_ns()) / 1e9
+            if not missing or left_s <= 0:
+                return self._latest
+            if not reader.wait(min(left_s, 0.5)):
+                # Waiting in slices, since a kdamond that ends says nothing any more.
+                missing = {key for key in missing if self._kernel.proc.alive(key[0])}
+
+    def _open(self, watched: Sequence[Watched]) -> RingReader:
+        """The ring, with room for some aggregations of all that is watched; opened anew if that has grown."""
+        room_kb = max(256, 4 * EVENT_BYTES * sum(item.max_nr_regions for item in watched) // 1024)
+        probes = any(item.probes for item in watched)
+        if self._reader is not None and room_kb <= self._room and probes == self._probes:
+            return self._reader
+        self.close()
+        self._reader = open_reader(self._kernel, probes=probes, buffer_kb=room_kb)
+        self._room, self._probes = room_kb, probes
+        return self._reader
+
+    def close(self) -> None:
+        """Take the ring out of the kernel and forget what it said."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        self._assembler = Aggregations()
+        self._latest = {}
+
+
+class Looker:
+    """Answers who wants to see. `owner` is asked in the kernel thread, the ring is read in a thread of its own."""
+
+    def __init__(self, kernel: Kernel, owner: Owner, kernel_thread: KernelThread) -> None:
+        self._kernel = kernel
+        self._owner = owner
+        self._kernel_thread = kernel_thread
+        self._ring = Ring(kernel)
+        self._ring_thread = KernelThread("ring")
+        self._linger: asyncio.TimerHandle | None = None
+
+    async def snapshot(
+        self,
+        slot: int | None = None,
+        *,
+        source: Source = "auto",
+        filters: Sequence[Filter] = (),
+        timeout_s: float | None = None,
+    ) -> list[Snapshot]:
+        """One snapshot of each target of the kdamonds that run, or of the one in `slot`.
+
+        `filters` are page-level DAMOS filters whose passed bytes are wanted for each region (tried_regions then).
+        Raises NoData if nothing runs or nothing came within `timeout_s` (default: two and a half aggregations and
+        five seconds), NotFound for a slot in which nothing runs.
+        """
+        watched = await self._kernel_thread.run(self._owner.watched, slot)
+        if not watched:
+            raise NoData("no kdamond is running, so there is nothing to see", hint="`damoctl start paddr` starts one")
+        if source == "tried_regions" or filters:
+            return await self._tried(watched, filters)
+        patience_s = timeout_s or 5 + 2.5e-6 * max(item.aggr_us for item in watched)
+        try:
+            found = await self._ring_thread.run(self._ring.newest, watched, patience_s)
+        except OSError as exc:
+            if source == "auto" and all(item.ours for item in watched):
+                return await self._tried(watched, ())
+            raise NotAllowed(
+                f"cannot read DAMON's trace events: {exc}", hint="mount tracefs and run damod as root", errno=exc.errno
+            ) from exc
+        except NoData:
+            if source == "auto" and all(item.ours for item in watched):
+                return await self._tried(watched, ())
+            raise
+        finally:
+            self._close_later()
+        snapshots = [
+            self._of_ring(item, target, found[item.pid, target])
+            for item in watched
+            for target in range(item.nr_targets)
+            if (item.pid, target) in found
+        ]
+        if not snapshots:
+            pids = ", ".join(str(item.pid) for item in watched)
+            raise NoData(
+                f"no snapshot came from kdamond {pids} within {patience_s:.1f} s",
+                hint="a process that has ended, or a paused context, says nothing; `damoctl report damon` shows it",
+            )
+        return snapshots
+
+    async def close(self, grace_s: float) -> None:
+        """Close the ring and end its thread."""
+        if self._linger:
+            self._linger.cancel()
+        closing = asyncio.ensure_future(self._ring_thread.run(self._ring.close))
+        await asyncio.wait([closing], timeout=grace_s)
+        await self._ring_thread.close(grace_s)
+
+    def _close_later(self) -> None:
+        if self._linger:
+            self._linger.cancel()
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(LINGER_S, lambda: self._ring_thread.post(self._ring.close))
+
+    async def _tried(self, watched: Sequence[Watched], filters: Sequence[Filter]) -> list[Snapshot]:
+        snapshots = []
+        for item in watched:
+            regions = await self._kernel_thread.run(self._owner.tried_now, item.slot, filters)
+            end_ns = self._kernel.trace.now_ns()
+            told = [dict(entry.model_dump(mode="json")) for entry in filters]
+            snapshots.append(self._snapshot(item, 0, regions, None, end_ns, item.sample_us, "tried_regions", told))
+        return snapshots
+
+    def _of_ring(self, item: Watched, target: int, seen: Aggregation) -> Snapshot:
+        sample_us = seen.sample_us or item.sample_us
+        return self._snapshot(item, target, seen.regions, seen.start_ns, seen.end_ns, sample_us, "ring", [])
+
+    def _snapshot(
+        self,
+        item: Watched,
+        target: int,
+        regions: Regions,
+        start_ns: int | None,
+        end_ns: int,
+        sample_us: int,
+        source: str,
+        filters: list[dict[str, Any]],
+    ) -> Snapshot:
+        # Auto-tuning keeps the number of samples in an aggregation.
+        aggr_us = item.aggr_us * sample_us // item.sample_us
+        return Snapshot(
+            kdamond=item.slot,
+            context=0,
+            target=target,
+            start_ns=end_ns - aggr_us * 1000 if start_ns is None else start_ns,
+            end_ns=end_ns,
+            wall_offset_ns=self._kernel.clock.time_ns() - self._kernel.trace.now_ns(),
+            sample_us=sample_us,
+            aggr_us=aggr_us,
+            regions=regions,
+            ops=item.ops,
+            pid=item.target_pids[target] if target < len(item.target_pids) else None,
+            source=source,
+            filters=filters,
+            intervals_goal=item.intervals_goal,
+        )

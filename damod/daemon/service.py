@@ -1,0 +1,195 @@
+"""The daemon's life: take the locks, open the socket, say READY, serve, and stop within a second.
+
+`Service` builds the parts and owns their tasks; what the parts do is theirs. SIGTERM and SIGINT stop it, SIGHUP reads
+the settings again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from damod import __version__
+from damod import log as logging
+from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.lock import RuntimeLock, own_directory
+from damod.daemon.look import Looker
+from damod.daemon.owner import Owner
+from damod.errors import DamodError
+from damod.kernel.interface import Kernel
+from damod.rpc.auth import Access
+from damod.rpc.registry import Registry
+from damod.rpc.server import Limits, Server, listen, open_to
+from damod.rpc.wire import PROTOCOL_VERSION
+from damod.settings import SETTINGS, SYSTEM_STATE_DIR, Settings
+from damod.systemd import Notifier, activated_socket, watchdog_interval_s
+
+log = structlog.get_logger(__name__)
+
+# Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
+REQUEST_GRACE_S = 0.4
+KERNEL_GRACE_S = 0.3
+
+
+class Service:
+    """One damod on one kernel.
+
+    `run()` serves until `stop()` (or a signal) and raises DamodError if it cannot begin to. `ready` is set once it
+    serves. `reread` gives the settings anew on reload; without it, reload changes nothing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        kernel: Kernel,
+        registry: Registry,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.kernel = kernel
+        self.kernel_thread = KernelThread()
+        self.owner = Owner(kernel, Path(settings.state_dir))
+        self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.ready = asyncio.Event()
+        self._reread = reread
+        self._notifier = Notifier()
+        self._started = time.monotonic()
+        self._stopping = asyncio.Event()
+        self._socket_path = settings.socket
+        self._server = Server(registry, self, _access(settings), _limits(settings))
+
+    def stop(self) -> None:
+        """Begin to stop; run() returns when it is done."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        with ExitStack() as held:
+            for directory in self._locked_directories():
+                own_directory(directory)
+                held.enter_context(RuntimeLock(directory))
+            # Before the socket: who finds it open must find the kdamonds of an earlier damod adopted.
+            found = await self.kernel_thread.run(self.owner.adopt_running)
+            for fate, kdamonds in found.items():
+                for kdamond in kdamonds:
+                    log.info(fate, **kdamond)
+            listener = self._listener(held)
+            loop = asyncio.get_running_loop()
+            for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
+                loop.add_signal_handler(number, act)
+                held.callback(loop.remove_signal_handler, number)
+            async with asyncio.TaskGroup() as tasks:
+                await self._server.start(listener, tasks)
+                watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                self._notifier.ready(self._summary())
+                log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
+                self.ready.set()
+                await self._stopping.wait()
+                self._notifier.stopping()
+                log.info("stopping")
+                watchdog.cancel()
+                await self._server.stop(REQUEST_GRACE_S)
+            await self.looker.close(KERNEL_GRACE_S / 2)
+            if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
+                self.kernel.close()
+            else:
+                log.warning("stopped while the kernel still works on a command")
+
+    def reload(self) -> None:
+        """Take over what has changed in the settings and can change while running. A bad file changes nothing."""
+        if self._reread is None:
+            return
+        self._notifier.reloading()
+        try:
+            new = self._reread()
+        except DamodError as exc:
+            log.error("the settings stay as they were", why=exc.message)
+        else:
+            self._take_over(new)
+        self._notifier.ready(self._summary())
+
+    def _take_over(self, new: Settings) -> None:
+        changed = [name for name in SETTINGS if getattr(new, name) != getattr(self.settings, name)]
+        waiting = [name for name in changed if not SETTINGS[name].metadata["live"]]
+        live = {name: getattr(new if SETTINGS[name].metadata["live"] else self.settings, name) for name in SETTINGS}
+        self.settings = Settings(**live)
+        logging.setup(self.settings.log_level)
+        self._server.access = _access(self.settings)
+        self._server.limits = _limits(self.settings)
+        try:
+            open_to(self._socket_path, self._server.access)
+        except OSError as exc:
+            log.error("the socket's permissions stay as they were", path=self._socket_path, why=exc.strerror)
+        log.info("read the settings again", changed=",".join(changed) or "nothing")
+        if waiting:
+            log.warning("some settings wait for a restart", settings=",".join(waiting))
+
+    def version(self) -> Mapping[str, Any]:
+        """The result of `daemon.version`."""
+        kernel = {"name": self.kernel.name, "release": self.kernel.release}
+        return {"version": __version__, "protocol": PROTOCOL_VERSION, "kernel": kernel}
+
+    def status(self) -> Mapping[str, Any]:
+        """The daemon's own part of `daemon.status`."""
+        return {
+            **self.version(),
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "socket": self._socket_path,
+            "connections": self._server.connections,
+        }
+
+    def _locked_directories(self) -> list[str]:
+        """The state directory; for root on the machine's own kernel also the system's, which stands for that kernel."""
+        wanted = [self.settings.state_dir]
+        if self.kernel.name == "linux" and os.geteuid() == 0:
+            wanted.append(SYSTEM_STATE_DIR)
+        return sorted(set(wanted))
+
+    def _listener(self, held: ExitStack) -> socket.socket:
+        handed_over = activated_socket()
+        if handed_over is not None:
+            held.enter_context(handed_over)
+            self._socket_path = str(handed_over.getsockname())
+            open_to(self._socket_path, self._server.access)
+            return handed_over
+        directory = Path(self.settings.socket).parent
+        if not directory.exists():
+            own_directory(str(directory))
+        listener = held.enter_context(listen(self.settings.socket, self._server.access))
+        held.callback(_unlink, self.settings.socket)
+        return listener
+
+    def _summary(self) -> str:
+        return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}"
+
+    async def _feed_watchdog(self) -> None:
+        interval_s = watchdog_interval_s()
+        while interval_s is not None:
+            await asyncio.sleep(interval_s)
+            self._notifier.watchdog()
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        Path(path).unlink()
+
+
+def _access(settings: Settings) -> Access:
+    return Access.of(
+        operator_group=settings.operator_group,
+        viewer_group=settings.viewer_group,
+        everybody_views=settings.viewers == "all",
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(connections=settings.max_connections, connections_per_user=settings.max_connections_per_user)

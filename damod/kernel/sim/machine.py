@@ -1,0 +1,309 @@
+"""The simulated computer around DAMON: memory in NUMA nodes, processes, and how busy which part of it is.
+
+Processes are made up, except that a pid which is none of ours and is alive on the real machine is accepted too: it is
+given the scenario's pattern on a made-up address space, so that a real command can be "monitored" without DAMON.
+Simulated pids other than the workload's lie above the largest possible real one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+
+from damod.kernel.sim.clock import WaitableClock
+from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
+
+GIB = 1 << 30
+TICKS_PER_S = 100
+_PID_MAX = 1 << 22
+_WORKLOAD_PID = 1000
+# The kernel's own memory at the bottom of RAM: always somewhat busy.
+_KERNEL_SIZE = 32 * MIB
+# Share of the memory missing below the workload's demand that comes back each second.
+_REFILL = 0.05
+
+# Shares of memory that page-level filters match; made up, but the same for everybody.
+PAGE_SHARES = {"anon": 0.6, "active": 0.4, "memcg": 0.5, "hugepage_size": 0.25, "unmapped": 0.1}
+
+
+@dataclass
+class Process:
+    """A user process. `heap`, `arena` and `stack` are its three mapped areas, as [start, end)."""
+
+    name: str
+    heap: tuple[int, int]
+    arena: tuple[int, int]
+    stack: tuple[int, int]
+    born_ns: int
+
+    def mappings(self) -> list[tuple[int, int]]:
+        """The areas that DAMON's vaddr operations would cover, ascending."""
+        return [self.heap, self.arena, self.stack]
+
+
+@dataclass
+class _Node:
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    demand: float = 0.0
+    used: float = 0.0
+
+    @property
+    def total(self) -> int:
+        return sum(end - start for start, end in self.ranges)
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of a real /proc/PID/stat after the name; None if the process is gone or only a zombie is left."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields
+
+
+def _ram(ram_bytes: int) -> list[tuple[int, int]]:
+    """System RAM as a PC has it: a little below 640 KiB, up to 2 GiB below the hole for devices, the rest above it."""
+    low = min(ram_bytes, 2 * GIB)
+    ranges = [(0x1000, 0x9F000), (MIB, low)]
+    if ram_bytes > low:
+        ranges.append((4 * GIB, 4 * GIB + ram_bytes - low))
+    return ranges
+
+
+def _slices(ranges: list[tuple[int, int]], parts: int) -> list[list[tuple[int, int]]]:
+    """The ranges cut into `parts` lists of about the same number of bytes, where possible between ranges."""
+    total = sum(end - start for start, end in ranges)
+    ends = list(accumulate(end - start for start, end in ranges))
+
+    def cut(part: int) -> int:
+        aim = total * part // parts & ~4095
+        near = min(ends, key=lambda end: abs(end - aim))
+        return near if abs(near - aim) < total // 64 else aim
+
+    cuts: list[list[tuple[int, int]]] = []
+    for part in range(parts):
+        low, high = cut(part) if part else 0, cut(part + 1)
+        here, at = [], 0
+        for start, end in ranges:
+            begin, stop = max(low, at), min(high, at + end - start)
+            if begin < stop:
+                here.append((start + begin - at, start + stop - at))
+            at += end - start
+        cuts.append(here)
+    return cuts
+
+
+class Machine:
+    """Memory, processes and access pattern; also the `Proc` of the kernel seam."""
+
+    def __init__(self, clock: WaitableClock, scenario: Scenario, *, nodes: int, ram_bytes: int) -> None:
+        if nodes < 1 or ram_bytes < 64 * MIB:
+            raise ValueError(f"a machine needs a node and 64 MiB, not {nodes} nodes and {ram_bytes} bytes")
+        self.clock = clock
+        self.scenario = scenario
+        # Whoever simulates kernel threads lets them do here what is due before their CPU time is looked at.
+        self.catch_up: Callable[[], None] = lambda: None
+        self.boot_ns = clock.monotonic_ns()
+        self.ram = _ram(ram_bytes)
+        self.nodes = [_Node(ranges) for ranges in _slices(self.ram, nodes)]
+        for node in self.nodes:
+            node.demand = node.used = node.total * scenario.used
+        self.active_share = 0.4
+        self.cgroups = {"/", "/init.scope", "/system.slice", "/user.slice", "/workload"}
+        self._filled_ns = self.boot_ns
+        self._processes: dict[int, Process] = {}
+        self._threads: dict[int, list[int]] = {}
+        self._next_pid = _PID_MAX + 1
+        self.workload_pid = _WORKLOAD_PID if _stat(_WORKLOAD_PID) is None else self.new_pid()
+        self._processes[self.workload_pid] = self._process("workload", self.workload_pid)
+
+    # Processes
+
+    def new_pid(self) -> int:
+        """A pid never used before."""
+        self._next_pid += 1
+        return self._next_pid
+
+    def _process(self, name: str, pid: int) -> Process:
+        shift = pid % 4096 * MIB
+        heap, top, stack = 0x5555_0000_0000 + shift, 0x7F00_0000_0000 + shift, 0x7FFC_0000_0000 + shift
+        return Process(
+            name,
+            (heap, heap + 16 * MIB),
+            (top, top + self.scenario.size),
+            (stack, stack + 132 * 1024),
+            self.clock.monotonic_ns(),
+        )
+
+    def spawn(self, name: str = "task") -> int:
+        """Start a process that runs the scenario; its pid."""
+        pid = self.new_pid()
+        self._processes[pid] = self._process(name, pid)
+        return pid
+
+    def exit(self, pid: int) -> None:
+        """End a simulated process; KeyError if there is none."""
+        del self._processes[pid]
+
+    def process(self, pid: int) -> Process | None:
+        """The process, made up or real, or None if it is gone."""
+        if pid in self._processes:
+            return self._processes[pid]
+        return self._process("real", pid) if 0 < pid < _PID_MAX and _stat(pid) else None
+
+    def new_thread(self) -> int:
+        """Start a kernel thread; its pid."""
+        pid = self.new_pid()
+        self._threads[pid] = [self.clock.monotonic_ns(), 0]
+        return pid
+
+    def charge_thread(self, pid: int, ns: int) -> None:
+        """Account CPU time to a kernel thread."""
+        self._threads[pid][1] += ns
+
+    def end_thread(self, pid: int) -> None:
+        """A kernel thread ended."""
+        self._threads.pop(pid, None)
+
+    # The Proc of the kernel seam
+
+    def alive(self, pid: int) -> bool:
+        return pid in self._threads or self.process(pid) is not None
+
+    def start_time(self, pid: int) -> int | None:
+        born = self._threads[pid][0] if pid in self._threads else None
+        if born is None and pid in self._processes:
+            born = self._processes[pid].born_ns
+        if born is not None:
+            return born * TICKS_PER_S // 10**9
+        fields = _stat(pid) if 0 < pid < _PID_MAX else None
+        return int(fields[19]) if fields else None
+
+    def cpu_ns(self, pid: int) -> int | None:
+        if pid in self._threads:
+            self.catch_up()
+            return self._threads[pid][1] if pid in self._threads else None
+        if pid in self._processes:
+            return (self.clock.monotonic_ns() - self._processes[pid].born_ns) // 2
+        fields = _stat(pid) if 0 < pid < _PID_MAX else None
+        return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK") if fields else None
+
+    def system_ram(self) -> list[tuple[int, int]]:
+        return list(self.ram)
+
+    def numa_node_ram(self, nid: int) -> list[tuple[int, int]]:
+        if not 0 <= nid < len(self.nodes):
+            raise LookupError(f"no NUMA node {nid} (there are {len(self.nodes)})")
+        return list(self.nodes[nid].ranges)
+
+    def meminfo(self) -> dict[str, int]:
+        self.refill()
+        total = sum(node.total for node in self.nodes)
+        used = int(sum(node.used for node in self.nodes))
+        lru = int(used * 0.8)
+        return {
+            "MemTotal": total,
+            "MemFree": total - used,
+            "MemAvailable": total - used + int(used * 0.2),
+            "Buffers": int(used * 0.01),
+            "Cached": int(used * 0.3),
+            "Active": int(lru * self.active_share),
+            "Inactive": lru - int(lru * self.active_share),
+            "AnonPages": int(used * 0.5),
+            "SwapTotal": total // 2,
+            "SwapFree": max(total // 2 - self.missing(), 0),
+        }
+
+    # Memory
+
+    def refill(self) -> None:
+        """Let what was paged out but is in demand come back, for the time since this was last asked."""
+        now = self.clock.monotonic_ns()
+        keep = (1 - _REFILL) ** ((now - self._filled_ns) / 1e9)
+        self._filled_ns = now
+        for node in self.nodes:
+            node.used = node.demand - (node.demand - node.used) * keep
+
+    def missing(self) -> int:
+        """Bytes in demand that are paged out now."""
+        return int(sum(max(node.demand - node.used, 0) for node in self.nodes))
+
+    def free_permil(self) -> int:
+        """Free memory in thousandths of all."""
+        info = self.meminfo()
+        return info["MemFree"] * 1000 // info["MemTotal"]
+
+    def node_used_bp(self, nid: int) -> int:
+        """Used memory of a node in ten-thousandths; 0 for a node that does not exist."""
+        self.refill()
+        if not 0 <= nid < len(self.nodes):
+            return 0
+        return int(self.nodes[nid].used * 10000 / self.nodes[nid].total)
+
+    def psi_us(self, interval_us: int) -> int:
+        """Time that some task waited for memory within an interval: it grows with what is paged out."""
+        self.refill()
+        demand = sum(node.demand for node in self.nodes)
+        return int(interval_us * 0.05 * self.missing() / demand) if demand else 0
+
+    def node_of(self, address: int) -> int:
+        """The node of a physical address; 0 for what is in none (a virtual address)."""
+        for nid, node in enumerate(self.nodes):
+            if any(start <= address < end for start, end in node.ranges):
+                return nid
+        return 0
+
+    def page_out(self, address: int, size: int) -> int:
+        """Reclaim up to `size` bytes at an address; how many really were."""
+        self.refill()
+        node = self.nodes[self.node_of(address)]
+        done = int(max(min(size * 0.9, node.used - node.total * 0.05), 0)) & ~4095
+        node.used -= done
+        return done
+
+    def migrate(self, address: int, size: int, nid: int) -> int:
+        """Move up to `size` bytes at an address to a node; how many really were."""
+        source = self.node_of(address)
+        if not 0 <= nid < len(self.nodes) or nid == source:
+            return 0
+        self.refill()
+        here, there = self.nodes[source], self.nodes[nid]
+        done = int(max(min(size, here.used, there.total - there.used), 0)) & ~4095
+        for node, change in ((here, -done), (there, done)):
+            node.used += change
+            node.demand += change
+        return done
+
+    def activate(self, size: int) -> None:
+        """Move bytes to the active list, or off it if negative."""
+        total = sum(node.total for node in self.nodes)
+        self.active_share = min(max(self.active_share + size / total, 0.05), 0.95)
+
+    # Accesses
+
+    def physical(self, now_ns: int) -> list[Segment]:
+        """The access pattern of physical memory, by address.
+
+        The arena lies in the largest range of RAM, where people look first; a small one in the middle of it.
+        """
+        seconds = (now_ns - self.boot_ns) / 1e9
+        total = sum(end - start for start, end in self.ram)
+        kernel = lay([(0, min(_KERNEL_SIZE, total // 4), 0.3)], self.ram)
+        start, end = max(self.ram, key=lambda span: span[1] - span[0])
+        start = max(start, *(high for _, high, _ in kernel if high < end))
+        size = min(self.scenario.size, end - start) if self.scenario.fixed else end - start
+        base = start + ((end - start - size) // 2 & ~4095)
+        return sorted(kernel + lay(self.scenario.segments(seconds, size), [(base, base + size)]))
+
+    def virtual(self, pid: int, now_ns: int) -> list[Segment]:
+        """The access pattern of a process, by address; nothing if it is gone."""
+        process = self.process(pid)
+        if process is None:
+            return []
+        seconds = (now_ns - self.boot_ns) / 1e9
+        pattern = lay(self.scenario.segments(seconds, self.scenario.size), [process.arena])
+        heap, stack = process.heap[0], process.stack
+        return [(heap, heap + 64 * 1024, 0.05), *pattern, (stack[1] - 8192, stack[1], 0.5)]
