@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,6 @@ def test_live_kdamonds() -> None:
         (["--damon_params"], "action: pageout", "statistics"),
         (["--damon_params_omit_defaults"], "age: [3 aggr_intervals, max]", "watermarks"),
         (["--omit_damos_tried_regions"], "statistics", "tried regions"),
-        (["--show_cpu_usage"], "cpu usage: 0.500 %", "?"),
         (["--raw"], "tried 1234 times (5242880)", "MiB"),
         (["--compat", "damo"], "kdamond 3\n", "adhoc"),
     ],
@@ -107,6 +107,28 @@ def test_choices(argv: list[str], there: str, gone: str) -> None:
     text, _ = _run(*argv)
     assert there in text
     assert gone not in text
+
+
+def test_cpu_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a kdamond's thread; what is none of this machine has no number, and a note says so."""
+    monkeypatch.setattr(report_damon, "_cpu_percent", lambda pid: 0.5 if pid == 777 else None)
+    assert "stats refresh per: 1 s, cpu usage: 0.500 %\n" in _run("--show_cpu_usage")[0]
+    assert "cpu usage" not in _run()[0]
+    monkeypatch.undo()
+    assert report_damon._cpu_percent(None) is None
+    assert report_damon._cpu_percent(os.getpid()) is None
+
+
+def test_what_only_the_daemon_knows() -> None:
+    """Tuned intervals, foreign changes, and tried bytes where no regions were read."""
+    known = {"tuned_intervals": {"sample_us": 7000, "aggr_us": 140_000}, "drift": ["nr_regions.max: 1000 -> 50"]}
+    entries = damon.compute([{**_shown()[0], **known, "tried_regions": [{"total_bytes": 4096}, {"total_bytes": 0}]}])
+    text = "\n".join(damon.render(entries, damon.Choice()))
+    assert "        tuned intervals: sample 7 ms, aggr 140 ms\n" in text
+    assert "    changed by somebody else\n        nr_regions.max: 1000 -> 50\n" in text
+    assert "            tried regions (4.000 KiB)\n" in text
+    plain_text = "\n".join(damon.render(entries, damon.Choice(compat=True)))
+    assert "tuned" not in plain_text and "somebody" not in plain_text
 
 
 def test_tried_regions_are_not_asked_for_in_vain() -> None:
