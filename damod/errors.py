@@ -112,7 +112,7 @@ class BadRecord(DamodError):
     """A file that is no record of monitoring results, or a damaged or unfinished one."""
 
     code = "bad-record"
-    exit_status = 12
+    exit_status = 13
 
 
 class ProtocolError(DamodError):
