@@ -36,8 +36,8 @@ from damod.systemd import Notifier, activated_socket, watchdog_interval_s
 log = structlog.get_logger(__name__)
 
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
-REQUEST_GRACE_S = 0.4
-KERNEL_GRACE_S = 0.3
+REQUEST_GRACE_S = 0.3
+KERNEL_GRACE_S = 0.2
 # A busy kernel answers within an aggregation; who asks how things are should not wait longer than this.
 STATUS_PATIENCE_S = 2.0
 
@@ -153,15 +153,13 @@ class Service:
             self._seen = looking.result()
         seen = dict(self._seen)
         if not done:
-            seen["problems"] = [
-                *seen.get("problems", ()),
-                f"the kernel has been busy with a command for over {STATUS_PATIENCE_S:.0f} s; this is how things were before",
-            ]
+            told = f"the kernel has been busy for over {STATUS_PATIENCE_S:.0f} s; this is how things were before"
+            seen["problems"] = [*seen["problems"], told]
         daemon = {
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
-            "socket": self.settings.socket,
+            "socket": self._socket_path,
             "connections": self._server.connections,
         }
         return {"daemon": daemon, **seen}
