@@ -138,6 +138,10 @@ def _probes() -> st.SearchStrategy[dict[str, Any]]:
     )  # fmt: skip
 
 
+def _paddr_only(scheme: dict[str, Any]) -> bool:
+    return any(goal["metric"] == "node_eligible_mem_bp" for goal in scheme["quotas"]["goals"])
+
+
 @st.composite
 def _contexts(draw: st.DrawFn) -> dict[str, Any]:
     ops = draw(st.sampled_from(["paddr", "vaddr"]))
@@ -173,7 +177,7 @@ def _contexts(draw: st.DrawFn) -> dict[str, Any]:
             ],
         },
         "pause": draw(st.booleans()),
-        "schemes": draw(st.lists(schemes(), max_size=3)),
+        "schemes": draw(st.lists(schemes().filter(lambda item: ops == "paddr" or not _paddr_only(item)), max_size=3)),
     }  # fmt: skip
 
 
