@@ -133,6 +133,8 @@ def run(argv: list[str], ctx: Context) -> int:
     else:
         with ctx.client() as client:
             given = client.call("kdamonds.show", stats=True, tried_regions=tried)["kdamonds"]
+        if not given:
+            ctx.note("note: no kdamond runs; `damoctl start` starts one")
         if line.has("--show_cpu_usage"):
             given = _with_cpu(given, ctx)
     _show(given, line, ctx)
