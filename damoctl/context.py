@@ -41,9 +41,9 @@ class Context:
     @property
     def term(self) -> Term:
         """The terminal behind `stdout`, with this run's colour choice."""
-        from damoctl.term.term import Term
+        from damoctl.term.term import detect
 
-        return Term.of(self.stdout, color=self.color)
+        return detect(self.stdout, self.color)
 
     def print(self, text: str = "") -> None:
         """One line to standard output."""

@@ -149,8 +149,9 @@ def _edited(compiled: Compiled, ctx: Context) -> tuple[Kdamond, ...]:
     return new
 
 
-def _check_kernel(kdamonds: Sequence[Kdamond], release: str, ctx: Context) -> int:
+def _check_kernel(kdamonds: Sequence[Kdamond], release: str, compiled: Compiled, ctx: Context) -> int:
     """Tell what that kernel lacks; the exit status."""
+    from damoctl.flags.compile import explain
     from damod.errors import FeatureMissing
     from damod.kernel.features import Features
     from damod.kernel.writer import notes
@@ -166,7 +167,7 @@ def _check_kernel(kdamonds: Sequence[Kdamond], release: str, ctx: Context) -> in
     try:
         check(kdamonds, features)
     except FeatureMissing as exc:
-        ctx.note(f"{exc.message}\n  hint: {exc.hint}" if exc.hint else exc.message)
+        ctx.note(explain(exc, compiled.given).message)
         return exc.exit_status
     ctx.note(f"note: Linux {release} has all that this needs")
     return 0
@@ -204,7 +205,7 @@ def _damon(argv: Sequence[str], ctx: Context) -> int:
         text = "".join(f"{shown}\n" for shown in damon.render(entries, choice))
     else:
         text = dump(plain(kdamonds, raw=raw, omit_defaults=omit_defaults), form)
-    status = _check_kernel(kdamonds, line.last("--check_kernel"), ctx) if line.has("--check_kernel") else 0
+    status = _check_kernel(kdamonds, line.last("--check_kernel"), compiled, ctx) if line.has("--check_kernel") else 0
     _emit(text, line.last("--out"), ctx)
     return status
 

@@ -49,7 +49,7 @@ def run(argv: list[str], ctx: Context) -> int:
             known = Features.known(args.kernel)
         except ValueError as exc:
             raise UsageError(f"--kernel: {exc}") from exc
-        answer: Mapping[str, Any] = {"release": args.kernel, "features": known.rows()}
+        answer: Mapping[str, Any] = known.to_wire()
     else:
         with ctx.client() as client:
             answer = client.call("features.list")

@@ -5,6 +5,7 @@ A file needs neither root nor a daemon nor a kernel: a record's .kdamonds, `args
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from damoctl.flags.option import Option, Word
@@ -85,6 +86,33 @@ def _plain(entries: Iterable[Entry], line: Line) -> list[Any]:
     return made
 
 
+def _cpu_percent(pid: int | None) -> float | None:
+    """Share of one CPU that a kdamond has used in its life; None for what is no kernel thread of this machine."""
+    from pathlib import Path
+
+    from damod.kernel.procfs import LinuxProc
+
+    proc = LinuxProc(Path("/proc"), Path("/sys"))
+    try:
+        if pid is None or not Path(f"/proc/{pid}/comm").read_text().startswith("kdamond"):
+            return None
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return None
+    used_ns, started = proc.cpu_ns(pid), proc.start_time(pid)
+    if used_ns is None or started is None:
+        return None
+    life_s = uptime_s - started / os.sysconf("SC_CLK_TCK")
+    return used_ns / 1e7 / life_s if life_s > 0 else None
+
+
+def _with_cpu(given: list[Any], ctx: Context) -> list[Any]:
+    measured = [{**item, "cpu_percent": _cpu_percent(item["spec"].get("pid"))} for item in given]
+    if any(item["cpu_percent"] is None for item in measured):
+        ctx.note("note: CPU usage is known only of kdamonds that run on this machine's own kernel")
+    return measured
+
+
 def run(argv: list[str], ctx: Context) -> int:
     """Print kdamonds."""
     from damoctl.flags.option import read_use
@@ -106,6 +134,8 @@ def run(argv: list[str], ctx: Context) -> int:
     else:
         with ctx.client() as client:
             given = client.call("kdamonds.show", stats=True, tried_regions=tried)["kdamonds"]
+        if line.has("--show_cpu_usage"):
+            given = _with_cpu(given, ctx)
     _show(given, line, ctx)
     return 0
 

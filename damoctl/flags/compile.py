@@ -17,7 +17,7 @@ from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
 from damod import units
-from damod.errors import DamodError, SpecInvalid, UsageError
+from damod.errors import DamodError, FeatureMissing, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
@@ -419,15 +419,33 @@ def compile_words(
 
 def explain(problem: DamodError, given: Sequence[Given]) -> DamodError:
     """A judgement about spec paths, told in the names of the options that set them."""
+    if isinstance(problem, FeatureMissing) and problem.facts.get("missing"):
+        return _explain_missing(problem, given)
     if not isinstance(problem, SpecInvalid) or not given:
         return problem
     lines = []
     for item in problem.facts.get("problems", ()):
         path, message = str(item["path"]), str(item["message"])
-        uses = [one.use for one in given if one.path == path or path.startswith((f"{one.path}.", f"{one.path}["))]
-        uses = uses[-1:] or _below(path, message, given)
-        lines.append(f"{', '.join(map(str, dict.fromkeys(uses)))}: {message}" if uses else f"{path}: {message}")
+        lines.append(f"{_who(path, message, given)}: {message}")
     return problems_error("the options", list(dict.fromkeys(lines)), hint=problem.hint)
+
+
+def _explain_missing(problem: FeatureMissing, given: Sequence[Given]) -> FeatureMissing:
+    """Everything that the kernel lacks, a line each, with the release that has it."""
+    lines = []
+    for item in problem.facts["missing"]:
+        since = f"Linux {item['since']}" if item.get("since") else "no released Linux yet"
+        lines.append(f"{_who(str(item['path']), '', given)} needs {item['feature']} ({since})")
+    lines = list(dict.fromkeys(lines))
+    kernel = problem.message.partition("which this kernel ")[2].partition(" does not")[0]
+    shown = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+    return FeatureMissing(f"this kernel {kernel} lacks what is asked for:{shown}", hint=problem.hint, **problem.facts)
+
+
+def _who(path: str, message: str, given: Sequence[Given]) -> str:
+    """The uses that set a path or something within it; the path itself if no option did."""
+    uses = [one.use for one in given if one.path == path or path.startswith((f"{one.path}.", f"{one.path}["))]
+    return ", ".join(map(str, dict.fromkeys(uses[-1:] or _below(path, message, given)))) or path
 
 
 def _below(path: str, message: str, given: Sequence[Given]) -> list[Use]:

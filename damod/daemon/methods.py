@@ -57,7 +57,10 @@ async def tune(
 async def stop(call: Call[Service], *, name: str | None = None, kdamond: int | None = None) -> Result:
     """Stop a set, one kdamond by its index, or (neither given) everything that damod runs."""
     daemon = call.daemon
-    return {"stopped": await daemon.kernel_thread.run(daemon.owner.stop, name, kdamond)}
+    stopped = await daemon.kernel_thread.run(daemon.owner.stop, name, kdamond)
+    if not stopped:
+        raise NotFound("there is nothing to stop: damod runs no kdamond", hint="`damoctl status` shows who else does")
+    return {"stopped": stopped}
 
 
 @method("kdamonds.adopt", needs=Role.OPERATOR)
@@ -109,7 +112,7 @@ async def features(call: Call[Service]) -> Result:
     """What this kernel's DAMON has and lacks."""
     daemon = call.daemon
     known = await daemon.kernel_thread.run(daemon.owner.features)
-    return {"release": daemon.kernel.release, "features": known.rows()}
+    return known.to_wire()
 
 
 @method("machine.node_ram", needs=Role.VIEWER)

@@ -147,11 +147,12 @@ class Owner:
             check(specs, known)
             plans = [{"index": index, "writes": _plain(writes(item, index, known))} for index, item in enumerate(specs)]
             return {"name": name, "kdamonds": plans, "notes": self._notes(specs, known)}
+        told: list[str] = []
         if take_over and self.foreign():
             # Their directories show what this kernel has; better to refuse before they are stopped.
             check(specs, self.features())
-            self._stop_foreign()
-        told = self._take_interface(len(specs))
+            told += self._stop_foreign()
+        told += self._take_interface(len(specs))
         known = self._try_features()
         check(specs, known)
         free = self._free()
@@ -562,11 +563,13 @@ class Owner:
         except OSError as exc:
             raise refused(attempt, path, exc.errno or 0) from exc
 
-    def _stop_foreign(self) -> None:
+    def _stop_foreign(self) -> list[str]:
         control = Control(self.kernel, self.features())
+        told = []
         for life in self.foreign():
             control.stop(life.slot)
-            self._problems.append(f"kdamond {life.slot} (pid {life.pid}) of somebody else was stopped on request")
+            told.append(f"kdamond {life.slot} (pid {life.pid}) of somebody else was stopped")
+        return told
 
     def _switch_modules_off(self) -> None:
         for module in modules.enabled(self.kernel):

@@ -91,6 +91,11 @@ class Service:
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
+                if self._server.access.operator_gid is None:
+                    log.warning(
+                        "there is no operators' group; only root, and the user of damod, may change things",
+                        operator_group=self.settings.operator_group,
+                    )
                 self.ready.set()
                 await self._stopping.wait()
                 self._notifier.stopping()

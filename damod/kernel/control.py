@@ -137,7 +137,9 @@ class Control:
                 # Another command (of refresh_ms, or of somebody else) is under way.
                 if exc.errno == errno.EBUSY and pauses.more():
                     continue
-                if exc.errno in (errno.EINVAL, errno.EPERM) and not reader.life(self.kernel, slot).on:
+                # ECANCELED is that since 7.x, before it was EINVAL.
+                gone = (errno.EINVAL, errno.EPERM, errno.ECANCELED)
+                if exc.errno in gone and not reader.life(self.kernel, slot).on:
                     raise NotFound(
                         f"told kdamond {slot} to {word}, but it does not run any more",
                         hint="its target may have ended; `damoctl status` shows why",

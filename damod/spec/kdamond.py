@@ -15,6 +15,8 @@ from damod.spec.scheme import Scheme
 
 # The smallest page of all architectures; see "Address Unit" in the kernel's Documentation/mm/damon/design.rst.
 PAGE = 4096
+# **verified** on 7.3: EINVAL for five.
+MAX_PROBES = 4
 Ops = Literal["vaddr", "fvaddr", "paddr"]
 
 
@@ -175,7 +177,15 @@ class Context(Spec):
             raise ValueError("addr_unit is 0; the smallest is 1 byte")
         if self.addr_unit < PAGE and self.addr_unit & (self.addr_unit - 1):
             raise ValueError(f"addr_unit ({self.addr_unit:,}) below a page ({PAGE:,}) must be a power of two")
+        if len(self.probes) > MAX_PROBES:
+            raise ValueError(f"{len(self.probes)} probes; the kernel takes at most {MAX_PROBES}")
         if self.ops != "paddr":
+            for index, scheme in enumerate(self.schemes):
+                # **verified** on 7.3: EINVAL at start, with any action.
+                if any(goal.metric == "node_eligible_mem_bp" for goal in scheme.quotas.goals):
+                    raise ValueError(
+                        f"scheme {index} aims at node_eligible_mem_bp, which the kernel measures for paddr only"
+                    )
             if self.addr_unit != 1:
                 raise ValueError(f"addr_unit ({self.addr_unit:,}) other than 1 is for paddr only")
             missing = [index for index, target in enumerate(self.targets) if not target.pid]

@@ -247,9 +247,9 @@ def test_take_over_stops_the_foreign(taken, owners):
     """Only when told to, damod stops somebody else's kdamond and takes the interface."""
     owner = owners(taken)
     (old,) = pids(taken)
-    (row,) = owner.start("a", specs({}), take_over=True)["kdamonds"]
-    assert pids(taken) == [row["pid"]] != [old]
-    assert str(old) in owner.problems()[0]
+    answer = owner.start("a", specs({}), take_over=True)
+    assert pids(taken) == [answer["kdamonds"][0]["pid"]] != [old]
+    assert answer["notes"][0] == f"kdamond 0 (pid {old}) of somebody else was stopped"
 
 
 def test_adopt_touches_nothing(taken, owners):

@@ -205,6 +205,14 @@ def test_systemd_can_hand_over_the_socket(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_a_missing_operators_group_is_said(start: Start) -> None:
+    """Who wonders why nobody but root may start anything finds it in the log."""
+    damod = start(DAMOD_OPERATOR_GROUP="no-such-group")
+    assert damod.told().startswith("READY=1\n")
+    _, log, _ = damod.end()
+    assert "there is no operators' group" in log and "operator_group=no-such-group" in log
+
+
 def test_the_watchdog_is_fed_when_the_unit_asks(start: Start) -> None:
     """With WATCHDOG_USEC the daemon says that it lives, in half of that time."""
     damod = start(WATCHDOG_USEC="200000")

@@ -35,7 +35,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         kdamonds = json.loads(Path("kdamonds.json").read_text())["kdamonds"]
         return [kdamond["contexts"][0]["schemes"][0]["action"] for kdamond in kdamonds]
 
-    assert _run(*["damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json"])[1] == ""
+    assert _run("damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json")[1] == ""
     assert actions() == ["migrate_hot"]
     _run(
         *[
@@ -67,7 +67,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ]
     )
     assert actions() == ["migrate_hot", "pageout"]
-    _run(*["damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json"])
+    _run("damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json")
     assert actions() == ["migrate_hot"]
     assert [path.name for path in tmp_path.iterdir()] == ["kdamonds.json"]
 
@@ -146,11 +146,15 @@ def test_default_region_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_check_kernel() -> None:
     """What a release lacks is told with the path, and is the exit status."""
-    line = "damon --regions 1-2 --refresh_stat 1s --damos_action pageout"
+    line = "damon --regions 1-2 --refresh_stat 1s --damos_action pageout --pause_ctx 0"
     status, out, err = _run(*line.split(), "--check_kernel", "6.12")
     assert (status, json.loads(out)["kdamonds"][0]["refresh_ms"]) == (6, 1000)
-    assert "6.17" in err
-    assert _run(*line.split(), "--check_kernel", "6.18")[0] == 0
+    assert err == (
+        "this kernel (6.12) lacks what is asked for:\n"
+        "  --refresh_stat 1s needs refresh_ms (Linux 6.17)\n"
+        "  --pause_ctx 0 needs pause (Linux 7.1)\n"
+    )
+    assert _run(*line.split(), "--check_kernel", "7.1")[0] == 0
     with pytest.raises(UsageError, match="not a kernel release"):
         _run(*line.split(), "--check_kernel", "new")
 
