@@ -91,12 +91,12 @@ def page(stamp: int, *records: bytes, lost: int | None = 0) -> bytes:
 
 def starts(found: Sequence[ring.Run]) -> list[tuple[int, int]]:
     """(time stamp, start address) of region events."""
-    return [(run.time_ns(at), row[ring.columns(run.form)["start"]]) for run in found for at, row in enumerate(run.rows)]
+    return [(run.time_ns(at), start) for run in found for at, start in enumerate(run.columns(("start",))[0])]
 
 
 def all_hits(found: Sequence[ring.Run]) -> list[tuple[int, ...]]:
     """The probe hits of each region event."""
-    return [row[ring.columns(run.form)["probe_hits"]] for run in found for row in run.rows]
+    return [hits for run in found for hits in run.columns(("probe_hits",))[0]]
 
 
 @dataclass
@@ -147,9 +147,12 @@ class TestPageDecoder:
         """Every field of the payload is found under its name; pids are signed, addresses are not."""
         payload = region(2**64 - 4096 * 2, pid=-7, target=3, nr=9, accesses=2**32 - 1, age=4)
         (run,) = self.decoder.decode(page(0, record(payload))).runs
-        values = {name: run.rows[0][at] for name, at in ring.columns(run.form).items()}
+        names = tuple(item.name for item in run.form.fields)
+        values = {name: column[0] for name, column in zip(names, run.columns(names), strict=True)}
         assert values == {
             "common_type": 744,
+            "common_flags": 0,
+            "common_preempt_count": 0,
             "common_pid": -7,
             "target_id": 3,
             "nr_regions": 9,
@@ -179,6 +182,15 @@ class TestPageDecoder:
         )
         assert starts(found.runs) == [(1, 0), (4, 4096)]
 
+    def test_fields_are_asked_for_in_their_order(self) -> None:
+        """Columns come in the order of the names, which is that of the record; an unknown one is a KeyError."""
+        (run,) = self.decoder.decode(page(0, record(region(0)), record(region(4096)), record(region(8192)))).runs
+        assert run.columns(("start", "end"), 1, 2) == [(4096, 8192), (8192, 12288)]
+        with pytest.raises(ValueError, match="start of damon_aggregated lies before"):
+            run.columns(("end", "start"))
+        with pytest.raises(KeyError):
+            run.columns(("begin",))
+
     def test_unknown_events_are_skipped_but_their_time_counts(self) -> None:
         """An event that we have no format of moves the clock and nothing else, long or short."""
         other = struct.pack("=HBBi", 9, 0, 0, 1)
@@ -204,7 +216,7 @@ class TestPageDecoder:
         found = self.decoder.decode(
             page(0, record(region(0)), record(region(1)), record(tuned(7)), extend, record(region(2)), record(tuned(8)))
         )
-        assert [(run.form.name, len(run.rows), run.time_ns(0)) for run in found.runs] == [
+        assert [(run.form.name, run.count, run.time_ns(0)) for run in found.runs] == [
             ("damon_aggregated", 2, 1),
             ("damon_monitor_intervals_tune", 1, 3),
             ("damon_aggregated", 1, 4 + (1 << 27)),
