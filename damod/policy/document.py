@@ -1,0 +1,146 @@
+"""A policy as a value: which kdamonds, on what memory, on which machines, and what to do when it cannot be had.
+
+The kdamonds are in the very words of ``damoctl args damon --format yaml``, with defaults left out. Where the words
+come from (file, line) is not here but in `damod.policy.load`; a policy's name is its file's name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from damod.policy.memory import DESTRUCTIVE, hot_bound
+from damod.spec.base import Bytes, Count, Flag, Micros, Permil, Spec
+from damod.spec.kdamond import Kdamond
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Acknowledgement = Literal["no_quota", "hot_memory"]
+PROCESS_SELECTORS = ("pid_file", "command", "executable", "cgroup", "systemd_unit")
+
+
+class Selector(Spec):
+    """One way to say which memory: exactly one key. Patterns are shell patterns (``post*``)."""
+
+    paddr: Literal["largest", "all"] | None = Field(
+        default=None, description="physical memory: the largest System RAM range, or all of them"
+    )
+    numa_node: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="the physical memory of a NUMA node"
+    )
+    pid_file: str | None = Field(default=None, min_length=1, description="the process whose pid a file holds")
+    command: str | None = Field(default=None, min_length=1, description="processes by the pattern of their name")
+    executable: str | None = Field(default=None, min_length=1, description="processes by the pattern of their file")
+    cgroup: str | None = Field(default=None, min_length=1, description="processes in a cgroup, or below it")
+    systemd_unit: str | None = Field(default=None, min_length=1, description="processes of a systemd unit")
+
+    @property
+    def key(self) -> str:
+        """Which of the keys is set."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def of_processes(self) -> bool:
+        return self.key in PROCESS_SELECTORS
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = sorted(name for name in self.model_fields_set if getattr(self, name) is not None)
+        if len(given) != 1 or len(self.model_fields_set) != 1:
+            allowed = ", ".join(type(self).model_fields)
+            raise ValueError(f"a target has exactly one of {allowed}, not {' and '.join(given) or 'none'}")
+        return self
+
+
+class When(Spec):
+    """On which machines a policy is meant; all that is given must hold."""
+
+    features: tuple[str, ...] = Field(default=(), description="kernel features, as `damoctl features` names them")
+    numa_nodes: Annotated[int, Field(ge=1)] = Field(default=1, description="at least so many NUMA nodes")
+    memory_min: Bytes = Field(default=0, description="at least so much memory")
+    memory_max: Bytes | None = Field(default=None, description="at most so much memory")
+    host: str = Field(default="*", description="the host name's pattern")
+    file_exists: tuple[str, ...] = Field(default=(), description="files that must be there")
+
+
+class Guard(Spec):
+    """Limits that a policy is watched by in its probation; it is rolled back when one is passed."""
+
+    probation: Micros = Field(default=60_000_000, description="how long it is watched after each change")
+    memory_pressure: Permil | None = Field(
+        default=100, description="share of time in which some task waited for memory (PSI some)"
+    )
+    refaults: Count | None = Field(default=10_000, description="pages per second that had to be read again")
+    swap_in: Bytes | None = Field(default=50 << 20, description="bytes per second that were read from swap")
+    cpu: Permil | None = Field(default=200, description="share of a CPU that the daemon and the kdamonds take")
+
+
+class Policy(Spec):
+    """One policy file. Frozen; `Policy.of` parses, so that targets may be filled in later."""
+
+    name: Name = Field(description="what the policy is called; the file's name without number and .yaml")
+    description: str = ""
+    enabled: Flag = True
+    priority: int = Field(default=0, ge=-1000, le=1000, description="who stays when two conflict: the higher one")
+    when: When = When()
+    targets: tuple[Selector, ...] = Field(
+        default=(), description="the memory of all contexts: processes for vaddr, addresses for paddr"
+    )
+    kdamonds: tuple[Kdamond, ...] = Field(min_length=1, description="as `damoctl args damon --format yaml` prints them")
+    on_missing: Literal["fail", "skip"] = Field(
+        default="fail", description="what to do with a scheme or value that this kernel lacks"
+    )
+    on_conflict: Literal["fail", "take_over", "wait"] = Field(
+        default="fail", description="what to do when a DAMON module or another program's kdamond is in the way"
+    )
+    drift: Literal["repair", "report"] = Field(
+        default="repair", description="what to do when somebody else changes a parameter"
+    )
+    guard: Guard | None = Field(default=None, description="watch each change and roll it back when it hurts")
+    acknowledge: tuple[Acknowledgement, ...] = Field(
+        default=(),
+        description="dangers that are meant: no_quota (pages are moved or evicted without a limit), hot_memory (pages"
+        " are evicted however often they are used)",
+    )
+
+    @classmethod
+    def of(cls, data: Any) -> Policy:
+        """A policy from plain values. Raises pydantic.ValidationError."""
+        return cls.model_validate(data, context={"template": True})
+
+    @property
+    def by_process(self) -> bool:
+        """Whether its targets come and go."""
+        return any(selector.of_processes for selector in self.targets)
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Self:
+        contexts = [context for kdamond in self.kdamonds for context in kdamond.contexts]
+        virtual = [context for context in contexts if context.ops != "paddr"]
+        for selector in self.targets:
+            fitting = virtual if selector.of_processes else [item for item in contexts if item.ops == "paddr"]
+            if not fitting:
+                wanted = "vaddr" if selector.of_processes else "paddr"
+                raise ValueError(f"targets: {selector.key} is for {wanted} contexts, and this policy has none")
+        if not self.by_process and any(not target.pid for context in virtual for target in context.targets):
+            raise ValueError(f"targets: vaddr contexts need processes ({', '.join(PROCESS_SELECTORS)})")
+        return self
+
+    @model_validator(mode="after")
+    def _dangers_are_meant(self) -> Self:
+        for at, kdamond in enumerate(self.kdamonds):
+            for index, scheme in enumerate(kdamond.contexts[0].schemes):
+                where = f"kdamonds[{at}].contexts[0].schemes[{index}]"
+                if scheme.action not in DESTRUCTIVE:
+                    continue
+                if not scheme.quotas.active and "no_quota" not in self.acknowledge:
+                    raise ValueError(
+                        f"{where}: {scheme.action} without a quota moves or evicts all memory that matches, as fast as"
+                        " it can; give it quotas, or say `acknowledge: [no_quota]`"
+                    )
+                if scheme.action == "pageout" and not hot_bound(scheme) and "hot_memory" not in self.acknowledge:
+                    raise ValueError(
+                        f"{where}: pageout without access_pattern.nr_accesses.max evicts also what is in use; bound it"
+                        " (`max: 0%`), or say `acknowledge: [hot_memory]`"
+                    )
+        return self
