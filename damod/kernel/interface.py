@@ -117,6 +117,38 @@ class Proc(Protocol):
         """/proc/meminfo in bytes."""
         ...
 
+    def numa_nodes(self) -> list[int]:
+        """The NUMA nodes, ascending; [0] where there is only memory."""
+        ...
+
+    def pids(self) -> list[int]:
+        """All processes (not kernel threads' names, but their pids are among them), ascending."""
+        ...
+
+    def command(self, pid: int) -> str | None:
+        """The name of a process (at most 15 bytes of it); None if gone."""
+        ...
+
+    def executable(self, pid: int) -> str | None:
+        """The file that a process runs; None if gone, or for a kernel thread."""
+        ...
+
+    def cgroup_pids(self, path: str) -> list[int]:
+        """Processes in a cgroup (v2, path below its mount) and below it, ascending; LookupError if there is none."""
+        ...
+
+    def cgroup_named(self, name: str) -> str | None:
+        """The path of the cgroup whose last part is `name` (a systemd unit's), or None."""
+        ...
+
+    def vmstat(self) -> dict[str, int]:
+        """/proc/vmstat: counts of pages and events since boot."""
+        ...
+
+    def memory_pressure_us(self) -> int | None:
+        """Total time in which some task waited for memory (PSI), since boot; None where the kernel does not tell."""
+        ...
+
 
 class Clock(Protocol):
     """Time as this kernel lives it; the simulated one may run faster."""

@@ -26,6 +26,7 @@ class LinuxProc:
     def __init__(self, proc_root: Path, sysfs_root: Path) -> None:
         self._proc = proc_root
         self._system = sysfs_root / "devices/system"
+        self._cgroups = sysfs_root / "fs/cgroup"
 
     def alive(self, pid: int) -> bool:
         stat = self._stat(pid)
@@ -74,6 +75,59 @@ class LinuxProc:
             words = rest.split()
             found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
         return found
+
+    def numa_nodes(self) -> list[int]:
+        try:
+            names = [path.name for path in (self._system / "node").iterdir()]
+        except FileNotFoundError:
+            return [0]
+        return sorted(int(name[4:]) for name in names if name.startswith("node") and name[4:].isdigit())
+
+    def pids(self) -> list[int]:
+        return sorted(int(path.name) for path in self._proc.iterdir() if path.name.isdigit())
+
+    def command(self, pid: int) -> str | None:
+        try:
+            return (self._proc / str(pid) / "comm").read_bytes().decode(errors="replace").rstrip("\n")
+        except _GONE:
+            return None
+
+    def executable(self, pid: int) -> str | None:
+        try:
+            return str((self._proc / str(pid) / "exe").readlink()).removesuffix(" (deleted)")
+        except (*_GONE, PermissionError):
+            return None
+
+    def cgroup_pids(self, path: str) -> list[int]:
+        top = self._cgroups / path.strip("/")
+        if not (top / "cgroup.procs").is_file():
+            raise LookupError(f"there is no cgroup {path} ({top})")
+        found: set[int] = set()
+        for folder, _, files in os.walk(top):
+            if "cgroup.procs" in files:
+                try:
+                    found.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
+                except OSError:
+                    continue  # gone meanwhile, or a threaded one, whose processes are listed above it
+        return sorted(found)
+
+    def cgroup_named(self, name: str) -> str | None:
+        for folder, below, _ in os.walk(self._cgroups):
+            if name in below:
+                return "/" + str(Path(folder, name).relative_to(self._cgroups))
+        return None
+
+    def vmstat(self) -> dict[str, int]:
+        lines = (self._proc / "vmstat").read_text().splitlines()
+        return {name: int(count) for name, count in (line.split() for line in lines)}
+
+    def memory_pressure_us(self) -> int | None:
+        try:
+            text = (self._proc / "pressure/memory").read_text()
+        except OSError:
+            return None  # a kernel without PSI answers ENOENT, one that was booted without it EOPNOTSUPP
+        total = re.search(r"^some .*total=(\d+)", text, re.MULTILINE)
+        return int(total[1]) if total else None
 
     def _stat(self, pid: int) -> list[str] | None:
         try:

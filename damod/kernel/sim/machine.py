@@ -24,6 +24,8 @@ _WORKLOAD_PID = 1000
 _KERNEL_SIZE = 32 * MIB
 # Share of the memory missing below the workload's demand that comes back each second.
 _REFILL = 0.05
+# Share of time that tasks would wait if all memory were paged out.
+_STALL = 0.05
 
 # Shares of memory that page-level filters match; made up, but the same for everybody.
 PAGE_SHARES = {"anon": 0.6, "active": 0.4, "memcg": 0.5, "hugepage_size": 0.25, "unmapped": 0.1}
@@ -114,6 +116,7 @@ class Machine:
         self.active_share = 0.4
         self.cgroups = {"/", "/init.scope", "/system.slice", "/user.slice", "/workload"}
         self._filled_ns = self.boot_ns
+        self._came_back, self._waited_us = 0.0, 0.0
         self._processes: dict[int, Process] = {}
         self._threads: dict[int, list[int]] = {}
         self._next_pid = _PID_MAX + 1
@@ -217,15 +220,58 @@ class Machine:
             "SwapFree": max(total // 2 - self.missing(), 0),
         }
 
+    def numa_nodes(self) -> list[int]:
+        return list(range(len(self.nodes)))
+
+    def pids(self) -> list[int]:
+        return sorted([*self._processes, *self._threads])
+
+    def command(self, pid: int) -> str | None:
+        if pid in self._threads:
+            return "kdamond"
+        process = self._processes.get(pid)
+        return process.name[:15] if process else None
+
+    def executable(self, pid: int) -> str | None:
+        process = self._processes.get(pid)
+        return f"/usr/bin/{process.name}" if process else None
+
+    def cgroup_pids(self, path: str) -> list[int]:
+        """The process `NAME` is alone with its namesakes in the cgroup ``/workload/NAME`` below ``/workload``."""
+        at = "/" + path.strip("/")
+        if at not in self.cgroups and not any(at == self._cgroup(item) for item in self._processes.values()):
+            raise LookupError(f"there is no cgroup {path}")
+        inside = at.rstrip("/") + "/"
+        return sorted(pid for pid, item in self._processes.items() if f"{self._cgroup(item)}/".startswith(inside))
+
+    def cgroup_named(self, name: str) -> str | None:
+        known = self.cgroups | {self._cgroup(item) for item in self._processes.values()}
+        return min((path for path in known if path.rpartition("/")[2] == name), default=None)
+
+    def _cgroup(self, process: Process) -> str:
+        return f"/workload/{process.name}"
+
+    def vmstat(self) -> dict[str, int]:
+        self.refill()
+        pages = int(self._came_back) // 4096
+        return {"pswpin": pages, "workingset_refault_anon": pages, "workingset_refault_file": 0}
+
+    def memory_pressure_us(self) -> int | None:
+        self.refill()
+        return int(self._waited_us)
+
     # Memory
 
     def refill(self) -> None:
         """Let what was paged out but is in demand come back, for the time since this was last asked."""
         now = self.clock.monotonic_ns()
-        keep = (1 - _REFILL) ** ((now - self._filled_ns) / 1e9)
+        passed_s = (now - self._filled_ns) / 1e9
+        keep = (1 - _REFILL) ** passed_s
         self._filled_ns = now
+        self._waited_us += _STALL * self._shortage() * passed_s * 1e6
         for node in self.nodes:
-            node.used = node.demand - (node.demand - node.used) * keep
+            before, node.used = node.used, node.demand - (node.demand - node.used) * keep
+            self._came_back += max(node.used - before, 0)
 
     def missing(self) -> int:
         """Bytes in demand that are paged out now."""
@@ -246,8 +292,12 @@ class Machine:
     def psi_us(self, interval_us: int) -> int:
         """Time that some task waited for memory within an interval: it grows with what is paged out."""
         self.refill()
+        return int(interval_us * _STALL * self._shortage())
+
+    def _shortage(self) -> float:
+        """The share of what is in demand that is paged out."""
         demand = sum(node.demand for node in self.nodes)
-        return int(interval_us * 0.05 * self.missing() / demand) if demand else 0
+        return self.missing() / demand if demand else 0.0
 
     def node_of(self, address: int) -> int:
         """The node of a physical address; 0 for what is in none (a virtual address)."""
