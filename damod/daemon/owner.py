@@ -15,7 +15,7 @@ of slots once, when it takes the idle interface; then starting, changing or stop
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
+from damod.policy.plan import Running
 from damod.spec.base import human
 from damod.spec.diff import Change, diff
 from damod.spec.filter import Filter
@@ -55,6 +56,8 @@ class Watched:
     intervals_goal: Mapping[str, int] | None
 
 
+SPARE = 4
+"""Slots for sets by hand, beside those of the policies."""
 POOL = 8
 """Slots allocated at once. An idle one costs the kernel two small directories, a kdamond more than eight is rare (one
 per policy and node), and the pool can only grow while nothing runs."""
@@ -118,9 +121,15 @@ class Owner:
     # -- sets ------------------------------------------------------------------------------------------------------
 
     def start(
-        self, name: str, kdamonds: Sequence[Kdamond], *, take_over: bool = False, dry_run: bool = False
+        self,
+        name: str,
+        kdamonds: Sequence[Kdamond],
+        *,
+        take_over: bool = False,
+        dry_run: bool = False,
+        policy: bool = False,
     ) -> dict[str, Any]:
-        """Start a set: all of its kdamonds or none.
+        """Start a set: all of its kdamonds or none. `policy`: it is the policy's of that name, not somebody's by hand.
 
         Returns {"name", "kdamonds": [{"index", "pid", "state"}], "notes"}; a dry run has "writes" per kdamond instead
         and touches nothing. Raises SpecInvalid/UsageError, NotFound (a pid), Conflict, FeatureMissing, KernelRefused.
@@ -167,7 +176,8 @@ class Owner:
             if take_over:
                 self._switch_modules_off()
             for index, (slot, spec) in enumerate(zip(free, specs, strict=False)):
-                item = Owned(slot, name, index, spec, started_ns=self.kernel.clock.time_ns(), targets=targets[index])
+                now = self.kernel.clock.time_ns()
+                item = Owned(slot, name, index, spec, started_ns=now, targets=targets[index], policy=policy)
                 self._own(item)
                 started.append(item)
                 self._own(self._identified(item, control.start(slot, spec)))
@@ -228,14 +238,77 @@ class Owner:
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
 
-    def stop(self, name: str | None = None, slot: int | None = None) -> list[dict[str, Any]]:
-        """Stop a set, one kdamond of ours, or (neither given) all sets; [{"index", "pid"}] of what was stopped."""
+    def add(self, name: str, index: int, kdamond: Kdamond) -> None:
+        """Start the `index`-th kdamond of a set whose others run. Raises as `start` does."""
+        self._reap()
+        others = self._slots.of(self._the_set(name))
+        targets = self._targets(kdamond)
+        self._check_nodes([kdamond])
+        spec = resolve(kdamond, self.kernel.proc)
+        known = self._try_features()
+        check([spec], known)
+        free = self._free()
+        if not free or not self._have_pool():
+            raise Conflict(f"kdamond {index} of the set {name!r} was to be started, but no slot is free")
+        now = self.kernel.clock.time_ns()
+        item = Owned(free[0], name, index, spec, started_ns=now, targets=targets, policy=others[0].policy)
+        control = Control(self.kernel, known)
+        self._own(item)
+        try:
+            self._own(self._identified(item, control.start(item.slot, spec)))
+        except BaseException:
+            self._undo_start(control, item)
+            raise
+
+    def repair(self, name: str) -> int:
+        """Write again what somebody else changed in the files of a set, and commit; the number of writes."""
+        self._reap()
+        control = Control(self.kernel, self.features())
+        items = self._slots.of(self._the_set(name))
+        return sum(len(control.commit(item.slot, self._with_tuned(control, item, item.spec))) for item in items)
+
+    def expect(self, kdamonds: int) -> None:
+        """So many kdamonds are to come: the next pool is allocated for them, with room for a few by hand."""
+        self._pool = max(self._pool, kdamonds + SPARE)
+
+    def policy_sets(self, drift: Container[str] = ()) -> dict[str, dict[int, Running]]:
+        """The sets of policies; what somebody else changed is looked for in those named in `drift`."""
+        self._reap()
+        found: dict[str, dict[int, Running]] = {}
+        for item in self._slots.owned.values():
+            if item.policy:
+                changes = self._drifted(item) if item.name in drift else ()
+                found.setdefault(item.name, {})[item.index] = Running(item.spec, changes)
+        return found
+
+    def set_by_hand(self, name: str) -> bool:
+        """Whether a set of that name runs that is no policy's."""
+        return any(not item.policy for item in self._slots.of(name))
+
+    def set_of_policy(self, name: str | None) -> str | None:
+        """The policy whose set `name` (None: the one that `tune` would take) is; None if it is no policy's."""
+        names = self._slots.names()
+        if name is None:
+            name = names[0] if len(names) == 1 else "adhoc"
+        return name if any(item.policy for item in self._slots.of(name)) else None
+
+    def kdamond_pids(self) -> list[int]:
+        """The kernel threads that are ours."""
+        return [item.pid for item in self._slots.owned.values() if item.pid]
+
+    def stop(
+        self, name: str | None = None, slot: int | None = None, *, index: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Stop a set (or the `index`-th of its kdamonds), one kdamond of ours, or (nothing given) all sets.
+
+        [{"index", "pid", "name"}] of what was stopped.
+        """
         self._reap()
         items: Iterable[Owned]
         if slot is not None:
             items = [self._our_slot(slot)]
         elif name is not None:
-            items = self._slots.of(name)
+            items = [item for item in self._slots.of(name) if index in (None, item.index)]
             if not items:
                 raise NotFound(f"no set named {name!r} runs{self._running()}", hint="`damoctl status` lists the sets")
         else:
@@ -383,6 +456,13 @@ class Owner:
     def foreign(self) -> list[reader.Life]:
         """Kdamonds that run and are not ours."""
         return [life for life in self._lives() if life.on and not self._is_ours(life)]
+
+    def _drifted(self, item: Owned) -> tuple[Change, ...]:
+        try:
+            held = reader.kdamond(self.kernel, item.slot)
+        except FileNotFoundError:
+            return ()
+        return tuple(_drift(item.spec, held, self.features()))
 
     # -- whose is it -----------------------------------------------------------------------------------------------
 

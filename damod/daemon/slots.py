@@ -32,7 +32,7 @@ def check_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class Owned:
-    """A slot that is ours: the `index`-th kdamond of the set `name`.
+    """A slot that is ours: the `index`-th kdamond of the set `name`, which is a policy's or was started by hand.
 
     `pid` is None between the decision to start and the kernel's answer. `pid_start` and `targets` (pid -> start time)
     tell a process from a later one with the same number.
@@ -46,6 +46,7 @@ class Owned:
     pid_start: int | None = None
     started_ns: int = 0
     targets: dict[int, int | None] = field(default_factory=dict)
+    policy: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for slots.json."""
@@ -57,6 +58,7 @@ class Owned:
             "pid_start": self.pid_start,
             "started_ns": self.started_ns,
             "targets": {str(pid): start for pid, start in self.targets.items()},
+            "policy": self.policy,
         }
 
     @classmethod
@@ -72,6 +74,7 @@ class Owned:
             pid_start=data["pid_start"],
             started_ns=int(data["started_ns"]),
             targets={int(pid): start for pid, start in data["targets"].items()},
+            policy=bool(data.get("policy", False)),
         )
 
 
