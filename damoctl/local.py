@@ -34,7 +34,9 @@ class LocalDaemon:
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
         self.socket = self.directory / "damod.sock"
         self.log = self.directory / "damod.log"
-        self._argv = [*python, "-m", "damod", "--socket", str(self.socket), "--state-dir", str(self.directory), *args]
+        self.policies = self.directory / "damo.d"
+        own = ["--socket", str(self.socket), "--state-dir", str(self.directory), "--policy-dir", str(self.policies)]
+        self._argv = [*python, "-m", "damod", *own, *args]
         self._timeout_s = timeout_s
         self.process: subprocess.Popen[bytes] | None = None
 

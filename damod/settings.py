@@ -17,6 +17,7 @@ from typing import Any
 
 from damod.errors import UsageError
 from damod.rpc.client import SYSTEM_SOCKET, user_runtime_dir
+from damod.units import parse_time
 
 SYSTEM_CONFIG = "/etc/damod.yaml"
 SYSTEM_STATE_DIR = "/run/damod"
@@ -31,6 +32,19 @@ def _own_state_dir() -> str:
     if os.geteuid() == 0:
         return SYSTEM_STATE_DIR
     return f"{user_runtime_dir()}/damod" if os.environ.get("XDG_RUNTIME_DIR") else user_runtime_dir()
+
+
+def _own_policy_dir() -> tuple[str, ...]:
+    if os.geteuid() == 0:
+        return ("/usr/lib/damo.d", "/run/damo.d", "/etc/damo.d")
+    return (f"{os.environ.get('XDG_CONFIG_HOME') or Path('~/.config').expanduser()}/damo.d",)
+
+
+def _seconds(text: str) -> float:
+    seconds = parse_time(text, "ms") / 1000
+    if not 0.1 <= seconds <= 3600:
+        raise ValueError(f"{text!r} is not between 100 ms and an hour")
+    return seconds
 
 
 def _path(text: str) -> str:
@@ -97,10 +111,17 @@ class Settings:
     )
     policy_dir: tuple[str, ...] = _setting(
         _path,
-        lambda: ("/usr/lib/damo.d", "/run/damo.d", "/etc/damo.d"),
+        _own_policy_dir,
         "directories of policies; later ones win",
         metavar="DIR",
         flag="--policy-dir",
+    )
+    policy_check: float = _setting(
+        _seconds,
+        lambda: 5.0,
+        "how often it is looked whether running policies still hold",
+        metavar="TIME",
+        live=True,
     )
     kernel: str = _setting(
         _kernel,

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
+from damod.daemon.policies import Policies
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -62,8 +63,12 @@ class Service:
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
         self.ready = asyncio.Event()
+        self.policies = Policies(
+            kernel, self.owner, self.kernel_thread, settings.policy_dir, settings.policy_check, self._tell_status
+        )
         self._reread = reread
         self._notifier = Notifier()
+        self._tasks: asyncio.TaskGroup | None = None
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
         self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
@@ -91,7 +96,10 @@ class Service:
                 held.callback(loop.remove_signal_handler, number)
             async with asyncio.TaskGroup() as tasks:
                 await self._server.start(listener, tasks)
+                self._tasks = tasks
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                await self._first_apply(tasks)
+                keeper = tasks.create_task(self.policies.keep(), name="policies")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 if self._server.access.operator_gid is None:
@@ -103,7 +111,9 @@ class Service:
                 await self._stopping.wait()
                 self._notifier.stopping()
                 log.info("stopping")
+                self._tasks = None
                 watchdog.cancel()
+                keeper.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
@@ -112,17 +122,48 @@ class Service:
                 log.warning("stopped while the kernel still works on a command")
 
     def reload(self) -> None:
-        """Take over what has changed in the settings and can change while running. A bad file changes nothing."""
-        if self._reread is None:
+        """Take over what has changed in the policies, and in the settings as far as those can change while running.
+
+        A bad file changes nothing.
+        """
+        if self._tasks is None:
             return
         self._notifier.reloading()
-        try:
-            new = self._reread()
-        except DamodError as exc:
-            log.error("the settings stay as they were", why=exc.message)
-        else:
-            self._take_over(new)
+        if self._reread is not None:
+            try:
+                new = self._reread()
+            except DamodError as exc:
+                log.error("the settings stay as they were", why=exc.message)
+            else:
+                self._take_over(new)
+        self._tasks.create_task(self._reload_policies(), name="reload")
+
+    async def _reload_policies(self) -> None:
+        await self._guarded(self.policies.reload())
         self._notifier.ready(self._summary())
+
+    async def _first_apply(self, tasks: asyncio.TaskGroup) -> None:
+        """Apply the policies, or note why not; a daemon that is told to stop does not wait for it."""
+        applied = tasks.create_task(self._guarded(self.policies.reload()), name="first apply")
+        stopping = tasks.create_task(self._stopping.wait(), name="stop during the first apply")
+        await asyncio.wait([applied, stopping], return_when=asyncio.FIRST_COMPLETED)
+        applied.cancel()
+        stopping.cancel()
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception:  # policies that cannot be applied at all must not take the daemon down
+            log.exception("the policies could not be applied")
+
+    def stop_by_hand(self, name: str | None, kdamond: int | None) -> list[dict[str, Any]]:
+        """Stop sets as somebody asked; those of policies stay stopped until a reload. In the kernel thread."""
+        stopped = self.owner.stop(name, kdamond)
+        self.policies.reconciler.hold([str(row["name"]) for row in stopped])
+        return stopped
+
+    def _tell_status(self, _: str) -> None:
+        self._notifier.status(self._summary())
 
     def _take_over(self, new: Settings) -> None:
         changed = [name for name in SETTINGS if getattr(new, name) != getattr(self.settings, name)]
@@ -130,6 +171,7 @@ class Service:
         live = {name: getattr(new if SETTINGS[name].metadata["live"] else self.settings, name) for name in SETTINGS}
         self.settings = Settings(**live)
         logging.setup(self.settings.log_level)
+        self.policies.reconciler.check_s = self.settings.policy_check
         self._server.access = _access(self.settings)
         self._server.limits = _limits(self.settings)
         try:
@@ -162,7 +204,7 @@ class Service:
             "socket": self._socket_path,
             "connections": self._server.connections,
         }
-        return {"daemon": daemon, **seen}
+        return {"daemon": daemon, **seen, "policies": self.policies.brief()}
 
     def _locked_directories(self) -> list[str]:
         """The state directory; for root on the machine's own kernel also the system's, which stands for that kernel."""
@@ -186,7 +228,7 @@ class Service:
         return listener
 
     def _summary(self) -> str:
-        return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}"
+        return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}; {self.policies.summary()}"
 
     async def _feed_watchdog(self) -> None:
         interval_s = watchdog_interval_s()
