@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from damoctl.flags.option import Option, Word
-from damod.errors import DamodError, NotFound
+from damod.errors import DamodError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from damoctl.context import Context
+    from damoctl.flags.compile import Compiled
+    from damoctl.flags.words import Line
     from damod.rpc.client import Client
 
 EXAMPLES = """\
@@ -37,6 +39,12 @@ OWN = (
         ("--take_over", "--take-over"),
         "command",
         "Stop somebody else's DAMON or the damon_stat module that is in the way.",
+    ),
+    Option(
+        ("--save",),
+        "command",
+        "Make it a policy of that name in /etc/damo.d, which also runs after a reboot.",
+        (Word("name"),),
     ),
     DRY_RUN,
     JSON,
@@ -71,12 +79,14 @@ def run(argv: list[str], ctx: Context) -> int:
         line = compiled.line
         child = None
         dry_run = line.has("--dry_run")
-        if compiled.command:
+        if compiled.command and not line.has("--save"):
             from damoctl.child import HeldChild, command_words
 
             words = command_words(compiled.command.text)
             child = HeldChild(words)
             compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
+        if line.has("--save"):
+            return _save(line, compiled, client, ctx)
         try:
             result = client.call(
                 "kdamonds.start",
@@ -107,4 +117,33 @@ def run(argv: list[str], ctx: Context) -> int:
     for kdamond in result["kdamonds"]:
         target = f", watching pid {child.pid}" if child else ""
         ctx.print(f"started kdamond {kdamond['index']} (pid {kdamond['pid']}) of {result['name']}{target}")
+    return 0
+
+
+def _save(line: Line, compiled: Compiled, client: Client, ctx: Context) -> int:
+    """Make a policy of what would have been started."""
+    from damoctl.flags.compile import explain
+
+    if compiled.command or line.has("--dry_run") or line.has("--name"):
+        raise UsageError(
+            "--save makes a policy of its own name, which runs at once and after each boot",
+            hint="it takes neither a command to start, nor --name, nor --dry_run",
+        )
+    try:
+        result = client.call(
+            "policy.save",
+            name=line.last("--save"),
+            kdamonds=compiled.spec["kdamonds"],
+            take_over=line.has("--take_over"),
+        )
+    except DamodError as error:
+        raise explain(error, compiled.given) from error
+    if line.has("--json") or ctx.json:
+        ctx.print_json(result)
+        return 0
+    for note in [*compiled.notes, *result["notes"]]:
+        ctx.note(f"note: {note}")
+    for kdamond in result["kdamonds"]:
+        ctx.print(f"started kdamond {kdamond['index']} (pid {kdamond['pid']}) of policy {result['name']}")
+    ctx.print(f"saved as {result['file']}")
     return 0

@@ -23,6 +23,11 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
     if not status["kdamonds"] and not status["modules"]:
         yield "  no kdamond is running; `damoctl start paddr` starts one"
+    for policy in status.get("policies", ()):
+        if policy["stage"] not in ("disabled", "masked"):
+            yield f"  policy {policy['name']}: {policy['stage']}" + (
+                f", {policy['reason']}" if policy["reason"] else ""
+            )
     for problem in status["problems"]:
         yield f"  problem: {problem}"
 

@@ -92,8 +92,8 @@ class Policies:
 
     # -- in the kernel thread --------------------------------------------------------------------------------------
 
-    def _reload(self) -> int:
-        self.reconciler.load()
+    def _reload(self, *, forget: bool = True) -> int:
+        self.reconciler.load(forget=forget)
         return self.reconciler.apply()
 
     def rows(self) -> dict[str, Any]:
@@ -158,8 +158,10 @@ class Policies:
 
     def switch(self, name: str, on: bool) -> dict[str, Any]:
         state = self.reconciler.state(name)
+        state.forced = state.shadow = False
+        state.guard = None
         path = store.switch(self.reconciler.directories[-1], state.document, on)
-        self._reload()
+        self._reload(forget=False)
         return {**self.reconciler.state(name).to_wire(), "written": path}
 
     def verify(self) -> dict[str, Any]:
@@ -183,11 +185,11 @@ class Policies:
         if name in self.reconciler.states or Path(path).exists():
             raise Conflict(f"there is a policy {name} already", hint="edit it, or give another name", path=path)
         store.write(path, store.saved(kdamonds, take_over=take_over, about="Saved by `damoctl start --save`."))
-        self._reload()
+        self._reload(forget=False)
         state = self.reconciler.states.get(name)
         if state is None or state.stage != "running":
             Path(path).unlink(missing_ok=True)
-            self._reload()
+            self._reload(forget=False)
             raise _refusal(name, state)
         kdamonds_now = [row for row in self._owner.status()["kdamonds"] if row["name"] == name]
         return {"name": name, "file": path, "kdamonds": kdamonds_now, "notes": list(state.notes)}

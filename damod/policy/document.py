@@ -20,7 +20,11 @@ PROCESS_SELECTORS = ("pid_file", "command", "executable", "cgroup", "systemd_uni
 
 
 class Selector(Spec):
-    """One way to say which memory: exactly one key. Patterns are shell patterns (``post*``)."""
+    """One way to say which memory: exactly one key, and `kdamond` if it is not for all. Patterns are the shell's."""
+
+    kdamond: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="the kdamond it is for, counted from 0 (default: all that it fits)"
+    )
 
     paddr: Literal["largest", "all"] | None = Field(
         default=None, description="physical memory: the largest System RAM range, or all of them"
@@ -37,17 +41,22 @@ class Selector(Spec):
     @property
     def key(self) -> str:
         """Which of the keys is set."""
-        return next(iter(self.model_fields_set))
+        return next(name for name in self.model_fields_set if name != "kdamond")
 
     @property
     def of_processes(self) -> bool:
         return self.key in PROCESS_SELECTORS
 
+    def fits(self, ops: str) -> bool:
+        """Whether contexts with these operations can watch it."""
+        return self.of_processes == (ops != "paddr")
+
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = sorted(name for name in self.model_fields_set if getattr(self, name) is not None)
-        if len(given) != 1 or len(self.model_fields_set) != 1:
-            allowed = ", ".join(type(self).model_fields)
+        named = self.model_fields_set - {"kdamond"}
+        given = sorted(name for name in named if getattr(self, name) is not None)
+        if len(given) != 1 or len(named) != 1:
+            allowed = ", ".join(name for name in type(self).model_fields if name != "kdamond")
             raise ValueError(f"a target has exactly one of {allowed}, not {' and '.join(given) or 'none'}")
         return self
 
@@ -108,22 +117,28 @@ class Policy(Spec):
         """A policy from plain values. Raises pydantic.ValidationError."""
         return cls.model_validate(data, context={"template": True})
 
-    @property
-    def by_process(self) -> bool:
-        """Whether its targets come and go."""
-        return any(selector.of_processes for selector in self.targets)
+    def targets_of(self, kdamond: int) -> tuple[Selector, ...]:
+        """The selectors that are for the kdamond of that index."""
+        return tuple(item for item in self.targets if item.kdamond in (None, kdamond))
 
     @model_validator(mode="after")
     def _targets_fit(self) -> Self:
-        contexts = [context for kdamond in self.kdamonds for context in kdamond.contexts]
-        virtual = [context for context in contexts if context.ops != "paddr"]
-        for selector in self.targets:
-            fitting = virtual if selector.of_processes else [item for item in contexts if item.ops == "paddr"]
-            if not fitting:
+        for at, selector in enumerate(self.targets):
+            if selector.kdamond is not None and selector.kdamond >= len(self.kdamonds):
+                raise ValueError(f"targets[{at}].kdamond: there is no kdamond {selector.kdamond}")
+            meant = self.kdamonds if selector.kdamond is None else (self.kdamonds[selector.kdamond],)
+            if not any(selector.fits(context.ops) for item in meant for context in item.contexts):
                 wanted = "vaddr" if selector.of_processes else "paddr"
-                raise ValueError(f"targets: {selector.key} is for {wanted} contexts, and this policy has none")
-        if not self.by_process and any(not target.pid for context in virtual for target in context.targets):
-            raise ValueError(f"targets: vaddr contexts need processes ({', '.join(PROCESS_SELECTORS)})")
+                raise ValueError(f"targets[{at}]: {selector.key} is for {wanted} contexts, and there is none")
+        for at, kdamond in enumerate(self.kdamonds):
+            for context in kdamond.contexts:
+                if context.ops == "paddr" or any(item.of_processes for item in self.targets_of(at)):
+                    continue
+                if any(not target.pid for target in context.targets):
+                    raise ValueError(
+                        f"kdamonds[{at}].contexts[0].ops: {context.ops} needs processes: `targets` with one of"
+                        f" {', '.join(PROCESS_SELECTORS)}"
+                    )
         return self
 
     @model_validator(mode="after")

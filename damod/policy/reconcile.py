@@ -25,7 +25,7 @@ from damod.policy.fit import lacking, reduce
 from damod.policy.guard import Probation, gauge
 from damod.policy.load import Document, load
 from damod.policy.plan import Add, Repair, Running, Start, Step, Stop, Tune, Wish, plan
-from damod.policy.select import fill, select, unmet
+from damod.policy.select import fill, unmet
 from damod.policy.shadow import shadow_of
 from damod.spec.diff import diff
 from damod.spec.kdamond import Kdamond
@@ -40,6 +40,7 @@ FIRST_RETRY_S, LAST_RETRY_S = 2.0, 300.0
 """After a refusal it is tried again, each time after twice as long."""
 SOON_S = 60.0
 """A kdamond that ends within this time after its start is not worth an immediate restart a second time."""
+_BY_HAND = "stopped by hand; `damoctl policy reload` starts it again"
 DRIFT_AT_ONCE = 16
 """Sets whose files are compared in one look; of more, some each time."""
 
@@ -126,8 +127,8 @@ class Reconciler:
 
     # -- documents -------------------------------------------------------------------------------------------------
 
-    def load(self) -> None:
-        """Read the files again. What had been refused, rolled back or stopped gets a new chance if its text changed;
+    def load(self, *, forget: bool = True) -> None:
+        """Read the files again; `forget` what was asked for until the next reload. What had been refused, rolled back or stopped gets a new chance if its text changed;
         a file that is wrong now leaves its last good version in charge."""
         states: dict[str, State] = {}
         try:
@@ -143,7 +144,8 @@ class Reconciler:
                 self._good[document.name] = document
             if before and before.document.data == document.data and not document.problems:
                 before.document = document
-                before.forced, before.shadow, before.guard = False, False, None
+                if forget:
+                    before.forced, before.shadow, before.guard = False, False, None
                 if before.stage != "rolled-back":
                     before.tries, before.next_try_ns = 0, None
                 states[document.name] = before
@@ -154,12 +156,17 @@ class Reconciler:
                     log.error("policy is wrong", policy=document.name, problem=str(problem))
         for name in set(self._good) - set(states):
             del self._good[name]
-        self._stopped.clear()
+        if forget:
+            self._stopped.clear()
         self.states = states
 
     def hold(self, names: Sequence[str]) -> None:
         """Sets that somebody stopped by hand stay stopped until the next reload."""
-        self._stopped.update(name for name in names if name in self.states)
+        for name in set(names) & set(self.states):
+            self._stopped.add(name)
+            state = self.states[name]
+            state.stage, state.reason = "stopped", _BY_HAND
+            state.started_ns = state.next_try_ns = state.probation = None
 
     def in_charge(self, state: State) -> Document | None:
         """The document whose policy counts: its last good one if the file is wrong now."""
@@ -217,7 +224,9 @@ class Reconciler:
         observed = self.owner.policy_sets(set(other.states))
         outlook = other._outlook(observed)
         steps = plan(observed, outlook.wishes, outlook.order, outlook.keep)
-        return steps, {name: state.reason for name, state in other.states.items() if state.reason}
+        idle = ("disabled", "masked")
+        reasons = {name: item.reason for name, item in other.states.items() if item.reason and item.stage not in idle}
+        return steps, reasons
 
     def due_s(self) -> float | None:
         """In how many seconds to look again; None while no file and no kdamond gives a reason to."""
@@ -299,7 +308,7 @@ class Reconciler:
             state.stage, state.reason = "disabled", f"{document.of('enabled')}: enabled is false"
             return None
         if name in self._stopped:
-            state.stage, state.reason = "stopped", "stopped by hand; `damoctl policy reload` starts it again"
+            state.stage, state.reason = "stopped", _BY_HAND
             return None
         if self.owner.set_by_hand(name):
             state.stage = "refused"
@@ -309,12 +318,11 @@ class Reconciler:
         if why:
             state.stage, state.reason = "unmet", f"{document.of('when')}: {why}"
             return None
-        chosen = select(policy.targets, self.kernel.proc)
-        if chosen.missing and not (chosen.pids or chosen.ranges):
-            state.stage, state.reason = "waiting", f"{document.of('targets')}: {'; '.join(chosen.missing)}"
+        filled = fill(policy, self.kernel.proc, {index: item.spec for index, item in running.items()})
+        if filled.empty:
+            state.stage, state.reason = "waiting", f"{document.of('targets')}: {'; '.join(filled.missing)}"
             return None
-        told = list(chosen.missing)
-        kdamonds = fill(policy, chosen, [running[index].spec for index in sorted(running)])
+        told, kdamonds = list(filled.missing), filled.kdamonds
         if state.shadow:
             kdamonds = shadow_of(kdamonds)
         lacks = lacking(kdamonds, features)
@@ -398,6 +406,8 @@ class Reconciler:
         state.next_try_ns = None
         if isinstance(step, (Start, Add)):
             state.started_ns = now
+        elif isinstance(step, Stop) and step.index is None:
+            state.started_ns = None
         else:
             state.tries = 0
         document = self.in_charge(state)

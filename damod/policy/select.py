@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,29 +99,45 @@ def _pids(selector: Selector, proc: Proc) -> Iterable[int]:
         return []
 
 
-def fill(policy: Policy, now: Selection, running: Sequence[Kdamond] = ()) -> tuple[Kdamond, ...]:
-    """The policy's kdamonds with their targets. Processes that are watched already (`running`) keep their places, so
-    that a commit leaves their regions alone; new ones follow."""
-    kdamonds = []
+@dataclass(frozen=True)
+class Filled:
+    """The kdamonds of a policy with their targets, what has none now, and whether some kdamond has nothing to watch."""
+
+    kdamonds: tuple[Kdamond, ...]
+    missing: tuple[str, ...] = ()
+    empty: bool = False
+
+
+def fill(policy: Policy, proc: Proc, running: Mapping[int, Kdamond] | None = None) -> Filled:
+    """The policy's kdamonds with the targets that the selectors mean now.
+
+    Processes that are watched already (`running`: index -> kdamond) keep their places, so that a commit leaves their
+    regions alone; new ones follow.
+    """
+    kdamonds: list[Kdamond] = []
+    missing: list[str] = []
+    empty = False
     for index, kdamond in enumerate(policy.kdamonds):
-        before = running[index].contexts if index < len(running) else ()
-        contexts = tuple(
-            _filled(context, policy, now, before[at] if at < len(before) else None)
-            for at, context in enumerate(kdamond.contexts)
-        )
-        kdamonds.append(kdamond.model_copy(update={"contexts": contexts, "state": None, "pid": None}))
-    return tuple(kdamonds)
+        contexts = []
+        for context in kdamond.contexts:
+            selectors = [item for item in policy.targets_of(index) if item.fits(context.ops)]
+            if not selectors:
+                contexts.append(context)
+                continue
+            now = select(selectors, proc)
+            missing += [text for text in now.missing if text not in missing]
+            empty |= not (now.pids or now.ranges)
+            before = running[index].contexts[0] if running and index in running else None
+            contexts.append(_filled(context, now, before))
+        kdamonds.append(kdamond.model_copy(update={"contexts": tuple(contexts), "state": None, "pid": None}))
+    return Filled(tuple(kdamonds), tuple(missing), empty)
 
 
-def _filled(context: Context, policy: Policy, now: Selection, before: Context | None) -> Context:
+def _filled(context: Context, now: Selection, before: Context | None) -> Context:
     if context.ops != "paddr":
-        if not policy.by_process:
-            return context
         watched = [target.pid for target in before.targets if target.pid in now.pids] if before else []
         order = [*watched, *(pid for pid in now.pids if pid not in watched)]
         return context.model_copy(update={"targets": tuple(Target(pid=pid) for pid in order)})
-    if all(selector.of_processes for selector in policy.targets):
-        return context
     unit = context.addr_unit
     regions = tuple(AddressRange(start=-(-start // unit), end=end // unit) for start, end in now.ranges)
     return context.model_copy(update={"targets": (Target(regions=regions),)})

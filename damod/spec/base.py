@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from damod import units
@@ -32,6 +32,10 @@ class Unit:
     name: str
     parse: Callable[[Any], int]
     human: Callable[[int], str]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """A number in the unit itself, or text with a unit."""
+        return {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "x-unit": self.name}
 
 
 def _bounded(parse: Callable[[Any], int], top: int) -> Callable[[Any], int]:
@@ -156,8 +160,9 @@ class Age:
         return f"{self.value:,} aggr_intervals" if self.unit == "aggr_intervals" else _us.human(self.value)
 
 
-AccessRate = Annotated[Rate, PlainValidator(Rate.parse), PlainSerializer(str)]
-RegionAge = Annotated[Age, PlainValidator(Age.parse), PlainSerializer(str)]
+_NUMBER_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
+AccessRate = Annotated[Rate, PlainValidator(Rate.parse), PlainSerializer(str), _NUMBER_OR_TEXT]
+RegionAge = Annotated[Age, PlainValidator(Age.parse), PlainSerializer(str), _NUMBER_OR_TEXT]
 
 
 def _unit_within(annotation: Any) -> Unit | None:
