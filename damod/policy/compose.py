@@ -35,12 +35,17 @@ def compose(wanted: Sequence[Wanted]) -> tuple[list[Wanted], dict[str, str]]:
     kept: list[Wanted] = []
     refused: dict[str, str] = {}
     for item in sorted(wanted, key=lambda one: (-one.priority, one.name)):
-        why = next((reason for other in kept for reason in _conflicts(item, other)), "")
+        why = conflict(item, kept)
         if why:
             refused[item.name] = why
         else:
             kept.append(item)
     return kept, refused
+
+
+def conflict(item: Wanted, others: Sequence[Wanted]) -> str:
+    """Why a policy cannot run beside others, with both lines; "" if it can."""
+    return next((reason for other in others for reason in _conflicts(item, other)), "")
 
 
 def _conflicts(item: Wanted, other: Wanted) -> Iterator[str]:

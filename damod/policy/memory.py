@@ -92,7 +92,7 @@ def _aim(goal: QuotaGoal) -> tuple[object, ...]:
 
 def contradiction(left: Scheme, right: Scheme) -> str:
     """Why the quotas of two schemes with the same action on the same region cannot both hold; "" if they can."""
-    if left.action != right.action:
+    if left.action != right.action or left.action == "stat":
         return ""
     ours, theirs = left.quotas, right.quotas
     for goal in ours.goals:

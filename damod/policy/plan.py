@@ -103,7 +103,9 @@ def plan(observed: Observed, wanted: Mapping[str, Wish], order: Sequence[str], k
         if name in keep:
             continue
         wish, running = wanted[name], observed.get(name, {})
-        if not running:
+        if not any(index < len(wish.kdamonds) for index in running):
+            # Nothing of it can stay (if there is anything, it is what an interrupted change left).
+            ends += [Stop(name)] if running else []
             begins.append(Start(name, wish.kdamonds, wish.take_over))
             continue
         ends += [Stop(name, index) for index in sorted(running) if index >= len(wish.kdamonds)]

@@ -19,7 +19,7 @@ from damod.errors import Conflict, DamodError, FeatureMissing, NotFound, UsageEr
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.writer import notes, resolve
-from damod.policy.compose import Wanted, compose
+from damod.policy.compose import Wanted, compose, conflict
 from damod.policy.document import Guard, Policy
 from damod.policy.fit import lacking, reduce
 from damod.policy.guard import Probation, gauge
@@ -128,8 +128,11 @@ class Reconciler:
     # -- documents -------------------------------------------------------------------------------------------------
 
     def load(self, *, forget: bool = True) -> None:
-        """Read the files again; `forget` what was asked for until the next reload. What had been refused, rolled back or stopped gets a new chance if its text changed;
-        a file that is wrong now leaves its last good version in charge."""
+        """Read the files again; `forget` what was asked for until the next reload.
+
+        What had been rolled back gets a new chance if its text changed, what was refused or stopped gets one now. A
+        file that is wrong now leaves its last good version in charge.
+        """
         states: dict[str, State] = {}
         try:
             documents = load(self.directories)
@@ -278,9 +281,18 @@ class Reconciler:
             found = self._one(name, state, document, document.policy, observed.get(name, {}), features, host)
             if found:
                 wanted.append(found)
+            elif state.stage == "refused" and name in observed:
+                keep.append(name)
         kept, refused = compose(wanted)
-        for name, why in refused.items():
-            self.states[name].stage, self.states[name].reason = "refused", why
+        for item in wanted:
+            if item.name not in refused:
+                continue
+            state = self.states[item.name]
+            state.stage, state.reason = "refused", refused[item.name]
+            # An edit that cannot be had leaves what runs, unless that is in the way of somebody who has precedence.
+            held = observed.get(item.name, {})
+            if held and not conflict(Wanted(item.document, tuple(held[at].spec for at in sorted(held))), kept):
+                keep.append(item.name)
         self.owner.expect(sum(len(item.kdamonds) for item in kept))
         wishes = {
             item.name: Wish(
