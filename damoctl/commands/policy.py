@@ -123,21 +123,19 @@ def _show(args: argparse.Namespace, ctx: Context) -> int:
     ctx.print(f"  from {', '.join(row['files']) or row['file']}")
     for note in row["notes"]:
         ctx.print(f"  note: {note}")
-    policy = _call(ctx, "policy.cat", name=args.name)["policy"] or {}
+    would = {(item["kdamond"], item["scheme"]): item for item in row["would_touch"]}
     for at, kdamond in enumerate(row["kdamonds"]):
         ctx.print(f"  kdamond {kdamond['index']} (pid {kdamond['spec']['pid']})")
         for context in kdamond["spec"]["contexts"]:
             for index, scheme in enumerate(context["schemes"]):
-                stats = {name: units.parse_size(value) for name, value in (scheme["stats"] or {}).items()}
-                tried, applied = stats.get("sz_tried", 0), stats.get("sz_applied", 0)
-                if row["shadow"]:
-                    action = policy["kdamonds"][at]["contexts"][0]["schemes"][index]["action"]
-                    ctx.print(f"    scheme {index} ({action}): would have touched {units.size(applied)}")
-                else:
+                if item := would.get((at, index)):
                     ctx.print(
-                        f"    scheme {index} ({scheme['action']}): tried {units.size(tried)},"
-                        f" applied {units.size(applied)}"
+                        f"    scheme {index} ({item['action']}): would have touched {units.size(item['sz_bytes'])}"
                     )
+                    continue
+                stats = scheme["stats"] or {}
+                tried, applied = (units.size(units.parse_size(stats.get(key, 0))) for key in ("sz_tried", "sz_applied"))
+                ctx.print(f"    scheme {index} ({scheme['action']}): tried {tried}, applied {applied}")
     for change in row["drift"]:
         ctx.print(f"  drift: {_change(change)}")
     return 0

@@ -25,7 +25,8 @@ from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
 from damod.policy.reconcile import Reconciler, State
 from damod.policy.text import spelled
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, parse_kdamonds
+from damod.spec.scheme import SchemeStats
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +104,12 @@ class Policies:
         """A policy with its kdamonds as they run, statistics included."""
         state = self.reconciler.state(name)
         shown = [row for row in self._owner.show() if row["name"] == name]
-        return {**state.to_wire(), "files": list(state.document.files), "kdamonds": shown}
+        stats = {
+            at: [scheme.stats or SchemeStats() for scheme in parse_kdamonds([row["spec"]])[0].contexts[0].schemes]
+            for at, row in enumerate(shown)
+        }
+        would = self.reconciler.shadows(name, stats)
+        return {**state.to_wire(), "files": list(state.document.files), "kdamonds": shown, "would_touch": would}
 
     def cat(self, name: str) -> dict[str, Any]:
         """What counts of a policy, and from which line each key is."""

@@ -26,9 +26,10 @@ from damod.policy.guard import Probation, gauge
 from damod.policy.load import Document, load
 from damod.policy.plan import Add, Repair, Running, Start, Step, Stop, Tune, Wish, plan
 from damod.policy.select import fill, unmet
-from damod.policy.shadow import shadow_of
+from damod.policy.shadow import estimate, shadow_of
 from damod.spec.diff import diff
 from damod.spec.kdamond import Kdamond
+from damod.spec.scheme import SchemeStats
 
 log = structlog.get_logger(__name__)
 
@@ -500,6 +501,10 @@ class Reconciler:
             raise UsageError(
                 f"policy {name} cannot be applied: {told}", hint="`damoctl policy check` shows all problems"
             )
+        if state.shadow != shadow and name in self.owner.policy_sets():
+            # Statistics outlive a commit, and what a shadow counted must not be taken for what was done.
+            self.owner.stop(name)
+            state.started_ns = None
         state.forced, state.shadow, state.guard = True, shadow, guard
         state.stage, state.reason, state.tries, state.next_try_ns = "waiting", "", 0, None
         self._stopped.discard(name)
@@ -522,6 +527,25 @@ class Reconciler:
             expected = len(document.policy.kdamonds) if document and document.policy else len(running)
             rows.append({"name": name, "kdamonds": len(running), "expected": expected, "drift": drift})
         return rows
+
+    def shadows(self, name: str, stats: Mapping[int, Sequence[SchemeStats]]) -> list[dict[str, Any]]:
+        """Per scheme of a policy that runs as a shadow: what it would have touched; `stats` by kdamond."""
+        state = self.state(name)
+        policy = state.document.policy
+        if not state.shadow or policy is None or state.started_ns is None:
+            return []
+        elapsed_s = (self.kernel.clock.monotonic_ns() - state.started_ns) / 1e9
+        return [
+            {
+                "kdamond": at,
+                "scheme": index,
+                "action": scheme.action,
+                "sz_bytes": estimate(scheme, kdamond.contexts[0], stats[at][index], elapsed_s),
+            }
+            for at, kdamond in enumerate(policy.kdamonds)
+            for index, scheme in enumerate(kdamond.contexts[0].schemes)
+            if index < len(stats.get(at, ()))
+        ]
 
     def changes(self, step: Step, document: Document | None) -> list[dict[str, Any]]:
         """What a step changes in the kernel, each with the line that says so."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from damod.kernel.sim.kernel import SimKernel
+from damod.spec.kdamond import parse_kdamonds
+from damod.spec.scheme import SchemeStats
 from tests.unit.policy.conftest import Site
 
 PLAIN = "kdamonds:\n- contexts:\n  - ops: paddr\n"
@@ -100,8 +102,6 @@ def test_a_new_daemon_adopts(site: Site) -> None:
 
 def test_sets_by_hand_are_never_touched(site: Site) -> None:
     """A set started by hand stays as it is; a policy of the same name waits for it."""
-    from damod.spec.kdamond import parse_kdamonds
-
     site.owner.start("adhoc", parse_kdamonds([{}]))
     site.owner.start("a", parse_kdamonds([{}]))
     before = site.pids()
@@ -292,8 +292,15 @@ def test_a_change_that_hurts_goes_back_to_what_was(site: Site) -> None:
     assert site.owner.specs("a")[0].contexts[0].schemes[0].action == "stat"
 
 
+def stats(site: Site) -> dict[int, list[SchemeStats]]:
+    return {
+        at: [item.stats or SchemeStats() for item in parse_kdamonds([row["spec"]])[0].contexts[0].schemes]
+        for at, row in enumerate(site.owner.show())
+    }
+
+
 def test_a_shadow_touches_nothing(site: Site) -> None:
-    """All actions are stat, and the kernel counts what would have been touched."""
+    """All actions are stat, the machine does not notice, and a reload ends it."""
     site.put("a.yaml", "enabled: false\n" + HURTS)
     site.reload()
     assert site.stage("a") == "disabled"
@@ -301,12 +308,34 @@ def test_a_shadow_touches_nothing(site: Site) -> None:
     site.policies.apply()
     for _ in range(20):
         site.after(0.2)
-    (row,) = site.owner.show()
-    scheme = row["spec"]["contexts"][0]["schemes"][0]
-    assert scheme["action"] == "stat" and scheme["stats"]["sz_applied"] != "0 B"
+    assert site.owner.show()[0]["spec"]["contexts"][0]["schemes"][0]["action"] == "stat"
+    assert site.policies.shadows("a", stats(site))[0]["sz_bytes"] > 1 << 30
     assert site.kernel.machine.missing() == 0
     site.reload()
     assert site.stage("a") == "disabled" and site.pids() == {}
+
+
+@pytest.mark.parametrize("quota", ["", "      quotas: {sz_bytes: 50M, reset_interval_ms: 1s}\n"])
+def test_a_shadow_foresees_what_the_policy_then_touches(site: Site, quota: str) -> None:
+    """The bytes of idle memory that the shadow names are within 20 % of those that the live policy then tries."""
+    text = (
+        "acknowledge: [no_quota]\nkdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n"
+        "      access_pattern: {nr_accesses: {max: 0%}, age: {min: 2s}}\n" + quota
+    )
+    site.put("a.yaml", "enabled: false\n" + text)
+    site.reload()
+
+    def run(*, shadow: bool) -> int:
+        site.policies.ask("a", shadow=shadow)
+        site.policies.apply()
+        for _ in range(65):
+            site.after(0.2)
+        found = stats(site)
+        return site.policies.shadows("a", found)[0]["sz_bytes"] if shadow else found[0][0].sz_tried
+
+    foreseen, touched = run(shadow=True), run(shadow=False)
+    assert touched > 0
+    assert abs(foreseen - touched) <= 0.2 * touched, (foreseen, touched)
 
 
 def test_without_policies_nothing_is_due(site: Site) -> None:
@@ -325,7 +354,7 @@ class Killed(BaseException):
 
 
 def test_killed_at_every_write_of_a_change_it_converges(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL at each kernel write between two sets of policies: the next daemon gets there, the unchanged policy keeps
+    """SIGKILL at kernel writes (each fourth) between two sets of policies: the next daemon gets there, the unchanged policy keeps
     its pid."""
     before = {"a": PLAIN, "b": STAT.format(size="1M"), "c": PLAIN, "same": STAT.format(size="3M")}
     after = {
@@ -362,7 +391,7 @@ def test_killed_at_every_write_of_a_change_it_converges(site: Site, monkeypatch:
             site.reload()
             reached = True
         except Killed:
-            at += 1
+            at += 4
         monkeypatch.setattr(site.kernel.damon, "write", real)
         site.boot()
         site.reload()
