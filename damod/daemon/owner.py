@@ -15,7 +15,8 @@ of slots once, when it takes the idle interface; then starting, changing or stop
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ class Owner:
         self._slots = Slots()
         self._tried: Features | None = None
         self._problems: deque[str] = deque(maxlen=20)
+        self._seen: dict[int, reader.Life] | None = None
 
     # -- life of the daemon ------------------------------------------------------------------------------------------
 
@@ -466,11 +468,30 @@ class Owner:
 
     # -- whose is it -----------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within it the slots' states are read once and then known from what we do ourselves.
+
+        For many steps in a row; if somebody else interferes meanwhile, the kernel refuses, and the next look sees why.
+        """
+        self._seen = {life.slot: life for life in self._lives()}
+        try:
+            yield
+        finally:
+            self._seen = None
+
     def _lives(self) -> list[reader.Life]:
+        if self._seen is not None:
+            return list(self._seen.values())
         try:
             return reader.lives(self.kernel)
         except FileNotFoundError:
             return []  # no DAMON here, or the directories went while we looked
+
+    def _look_again(self) -> None:
+        if self._seen is not None:
+            self._seen = None
+            self._seen = {life.slot: life for life in self._lives()}
 
     def _is_ours(self, life: reader.Life) -> bool:
         item = self._slots.owned.get(life.slot)
@@ -483,10 +504,14 @@ class Owner:
 
     def _own(self, item: Owned) -> None:
         self._slots = self._slots.with_slot(item)
+        if self._seen is not None:
+            self._seen[item.slot] = reader.Life(item.slot, item.pid is not None, item.pid)
         self._save()
 
     def _disown(self, slot: int) -> None:
         self._slots = self._slots.without(slot)
+        if self._seen is not None:
+            self._seen[slot] = reader.Life(slot, False, None)
         self._save()
 
     def _save(self) -> None:
@@ -628,6 +653,7 @@ class Owner:
         self._tried = None
         self._save()
         self._write(paths.NR_KDAMONDS, str(size), f"allocating {size} slots")
+        self._look_again()
         return told
 
     def _try_features(self) -> Features:
@@ -649,6 +675,7 @@ class Owner:
         for life in self.foreign():
             control.stop(life.slot)
             told.append(f"kdamond {life.slot} (pid {life.pid}) of somebody else was stopped")
+        self._look_again()
         return told
 
     def _switch_modules_off(self) -> None:

@@ -105,6 +105,8 @@ class RuntimeDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Text of what was saved last, by slot: of many slots one changes at a time.
+        self._texts: dict[int, tuple[Owned, str]] = {}
 
     @property
     def file(self) -> Path:
@@ -127,15 +129,15 @@ class RuntimeDir:
 
     def save(self, slots: Slots) -> None:
         """Write all of it so that after a crash there is either the old file or the new one."""
-        data = {
-            "version": _VERSION,
-            "pool": slots.pool,
-            "slots": {str(slot): item.to_json() for slot, item in sorted(slots.owned.items())},
-            "switched_off": list(slots.switched_off),
+        known = {slot: text for slot, text in self._texts.items() if slots.owned.get(slot) is text[0]}
+        self._texts = {
+            slot: known.get(slot) or (item, json.dumps(item.to_json())) for slot, item in sorted(slots.owned.items())
         }
+        head = json.dumps({"version": _VERSION, "pool": slots.pool, "switched_off": list(slots.switched_off)})
+        items = ",\n".join(f'"{slot}": {text}' for slot, (_, text) in self._texts.items())
         partial = self.file.with_suffix(".json.part")
         with open(partial, "w") as out:
-            json.dump(data, out, indent=1)
+            out.write(f'{head[:-1]}, "slots": {{\n{items}\n}}}}\n')
             out.flush()
             os.fsync(out.fileno())
         partial.rename(self.file)

@@ -15,6 +15,7 @@ from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 
 NAMES = ("damon_stat", "damon_reclaim", "damon_lru_sort")
+_ON = ("Y", "1")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Module:
 
     @property
     def enabled(self) -> bool:
-        return self.parameters.get("enabled", "N") in ("Y", "1")
+        return self.parameters.get("enabled", "N") in _ON
 
     @property
     def pid(self) -> int | None:
@@ -37,25 +38,33 @@ class Module:
 
 def modules(kernel: Kernel) -> list[Module]:
     """The modules that this kernel has."""
-    found = []
-    for name in NAMES:
-        try:
-            names = kernel.modules.names(paths.module(name))
-        except OSError:
-            continue
-        values: dict[str, str] = {}
-        for parameter in sorted(names):
-            try:
-                values[parameter] = kernel.modules.read(paths.module(name, parameter)).strip()
-            except OSError:
-                continue  # write-only, or in use just now
-        found.append(Module(name, values))
-    return found
+    return [module for name in NAMES if (module := _read(kernel, name))]
 
 
 def enabled(kernel: Kernel) -> list[Module]:
     """Those that run now and so keep everybody else from starting."""
-    return [module for module in modules(kernel) if module.enabled]
+    return [module for name in NAMES if _is_on(kernel, name) and (module := _read(kernel, name)) and module.enabled]
+
+
+def _is_on(kernel: Kernel, name: str) -> bool:
+    try:
+        return kernel.modules.read(paths.module(name, "enabled")).strip() in _ON
+    except OSError:
+        return False
+
+
+def _read(kernel: Kernel, name: str) -> Module | None:
+    try:
+        names = kernel.modules.names(paths.module(name))
+    except OSError:
+        return None
+    values: dict[str, str] = {}
+    for parameter in sorted(names):
+        try:
+            values[parameter] = kernel.modules.read(paths.module(name, parameter)).strip()
+        except OSError:
+            continue  # write-only, or in use just now
+    return Module(name, values)
 
 
 def write(kernel: Kernel, name: str, parameter: str, value: str) -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Container, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -50,6 +51,7 @@ class Owning(Protocol):
     """What is needed of the owner of DAMON (damod.daemon.owner.Owner)."""
 
     def features(self) -> Features: ...
+    def one_look(self) -> AbstractContextManager[None]: ...
     def policy_sets(self, drift: Container[str] = ()) -> dict[str, dict[int, Running]]: ...
     def set_by_hand(self, name: str) -> bool: ...
     def kdamond_pids(self) -> list[int]: ...
@@ -201,18 +203,19 @@ class Reconciler:
         outlook = self._outlook(observed)
         done = 0
         failed: set[str] = set()
-        for step in plan(observed, outlook.wishes, outlook.order, outlook.keep):
-            if step.name in failed or not self._may_begin(step):
-                continue
-            before = observed.get(step.name, {})
-            try:
-                self._do(step)
-            except (DamodError, OSError) as exc:
-                failed.add(step.name)
-                self._failed(step, exc)
-            else:
-                done += 1
-                self._done(step, before)
+        steps = plan(observed, outlook.wishes, outlook.order, outlook.keep)
+        with self.owner.one_look() if steps else nullcontext():
+            for step in steps:
+                if step.name in failed or not self._may_begin(step):
+                    continue
+                try:
+                    self._do(step)
+                except (DamodError, OSError) as exc:
+                    failed.add(step.name)
+                    self._failed(step, exc)
+                else:
+                    done += 1
+                    self._done(step, observed.get(step.name, {}))
         self._tell(outlook, failed)
         return done
 

@@ -73,6 +73,7 @@ class Control:
         self._old = facts.version < (6, 16)
         self._under_way = False
         self.slots: list[Slot] = []
+        self._caught_up_ns = -1
         self.busy_reads = 0
 
     # The tree
@@ -121,6 +122,13 @@ class Control:
     def catch_up(self) -> None:
         """Let everything happen that is due by now, in the order of time over all kdamonds."""
         now = self._clock.monotonic_ns()
+        if now == self._caught_up_ns:
+            # No time has passed; only a process may have ended.
+            for slot in self.slots:
+                if slot.kdamond and not slot.kdamond.alive():
+                    self.end(slot)
+            return
+        self._caught_up_ns = now
         alive = self.running()
         for kdamond in alive:
             kdamond.skip_to(now - min(_CATCH_UP * kdamond.attrs.aggr_us * 1000, _CATCH_UP_TURNS * kdamond.period_ns()))

@@ -354,7 +354,7 @@ class Killed(BaseException):
 
 
 def test_killed_at_every_write_of_a_change_it_converges(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL at kernel writes (each fourth) between two sets of policies: the next daemon gets there, the unchanged policy keeps
+    """SIGKILL at kernel writes (each fourth) of a change: the next daemon gets there, the unchanged policy keeps
     its pid."""
     before = {"a": PLAIN, "b": STAT.format(size="1M"), "c": PLAIN, "same": STAT.format(size="3M")}
     after = {
