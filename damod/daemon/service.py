@@ -69,6 +69,7 @@ class Service:
         self._reread = reread
         self._notifier = Notifier()
         self._tasks: asyncio.TaskGroup | None = None
+        self._reloading: asyncio.Task[None] | None = None
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
         self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
@@ -114,6 +115,8 @@ class Service:
                 self._tasks = None
                 watchdog.cancel()
                 keeper.cancel()
+                if self._reloading is not None:
+                    self._reloading.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
@@ -136,7 +139,9 @@ class Service:
                 log.error("the settings stay as they were", why=exc.message)
             else:
                 self._take_over(new)
-        self._tasks.create_task(self._reload_policies(), name="reload")
+        if self._reloading is not None:
+            self._reloading.cancel()
+        self._reloading = self._tasks.create_task(self._reload_policies(), name="reload")
 
     async def _reload_policies(self) -> None:
         await self._guarded(self.policies.reload())

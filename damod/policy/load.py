@@ -81,6 +81,12 @@ def load(directories: Sequence[str]) -> list[Document]:
     documents: list[Document] = []
     taken: dict[str, str] = {}
     for entry in sorted(found):
+        if not entry.isprintable():
+            # Bytes that are no UTF-8, or control characters: they would break logs and answers.
+            shown = ascii(found[entry])[1:-1]
+            problem = Problem(Place(shown, 1, 1), "", "the file's name has bytes that are no text; rename it")
+            documents.append(Document(ascii(policy_name(entry))[1:-1], shown, problems=(problem,)))
+            continue
         stem = entry.removesuffix(SUFFIX)
         over = drop_ins.get(stem, {})
         document = read(found[entry], [over[name] for name in sorted(over)])

@@ -127,6 +127,7 @@ class Reconciler:
         self._turn = 0
         # Why the files are not known, if they are not; then nothing is started or stopped.
         self.trouble = ""
+        self.kernel_trouble = ""
 
     # -- documents -------------------------------------------------------------------------------------------------
 
@@ -193,8 +194,22 @@ class Reconciler:
     # -- one look --------------------------------------------------------------------------------------------------
 
     def apply(self) -> int:
-        """One round: plan from what is there and do the steps; the number of those that were done. Never raises for
-        what a kernel or a file says; that is in the states."""
+        """One round: plan from what is there and do the steps; the number of those that were done.
+
+        Never raises for what a kernel or a file says: that is in the states, or (a kernel that cannot be looked at) in
+        `kernel_trouble`, and then it is tried again soon.
+        """
+        try:
+            done = self._apply()
+        except (DamodError, OSError) as exc:
+            if not self.kernel_trouble:
+                log.error("the kernel cannot be looked at; policies wait", why=_sentence(exc))
+            self.kernel_trouble = _sentence(exc)
+            return 0
+        self.kernel_trouble = ""
+        return done
+
+    def _apply(self) -> int:
         # Nothing to keep to and nothing of ours left: not even a look.
         observed = self.owner.policy_sets(self._drift_turn())
         if self.trouble or not (self.states or observed):
@@ -240,6 +255,8 @@ class Reconciler:
         live = [item for item in self.states.values() if item.stage not in ("disabled", "masked", "stopped")]
         running = [item for item in live if item.stage == "running"]
         now = self.kernel.clock.monotonic_ns()
+        if self.kernel_trouble:
+            return FIRST_RETRY_S
         waits = [max((item.next_try_ns - now) / 1e9, 0.05) for item in live if item.next_try_ns is not None]
         if running or any(item.stage == "waiting" for item in live):
             waits.append(self.check_s)
@@ -251,7 +268,8 @@ class Reconciler:
         """One line for `systemctl status`."""
         stages = [item.stage for item in self.states.values()]
         words = [f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(sorted(stages)) if stage != "masked"]
-        return f"policies: {', '.join(words)}" if words else "no policies"
+        told = f"policies: {', '.join(words)}" if words else "no policies"
+        return "; ".join(filter(None, [told, self.trouble, self.kernel_trouble]))
 
     # -- from documents to wishes ----------------------------------------------------------------------------------
 

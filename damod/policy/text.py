@@ -201,6 +201,6 @@ class _Reader:
             return None
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if _INT.fullmatch(text):
+        if _INT.fullmatch(text) and abs(int(text)) < 2**63:
             return int(text)
         return float(text) if _FLOAT.fullmatch(text) else text

@@ -29,6 +29,37 @@ def test_memory(kernel: Kernel) -> None:
     assert sum(end - start for start, end in spans) >= 0.9 * sum(end - start for start, end in ram)
 
 
+def test_numa_nodes(kernel: Kernel) -> None:
+    """The nodes are those whose memory can be asked for."""
+    nodes = kernel.proc.numa_nodes()
+    assert nodes and nodes == sorted(nodes)
+    assert all(kernel.proc.numa_node_ram(nid) is not None for nid in nodes)
+
+
+def test_a_process_that_is_not_there_has_no_name(kernel: Kernel) -> None:
+    """Each pid in the list can be asked about; of one that nobody has, name and file are None."""
+    pids = kernel.proc.pids()
+    assert pids == sorted(pids) and any(kernel.proc.command(pid) for pid in pids)
+    assert kernel.proc.command(2**31 - 1) is None and kernel.proc.executable(2**31 - 1) is None
+
+
+def test_counters_grow(kernel: Kernel) -> None:
+    """Pages that came back and time that was waited are counted and never fall."""
+    before, after = kernel.proc.vmstat(), kernel.proc.vmstat()
+    assert all(after[name] >= before[name] for name in ("pswpin", "workingset_refault_anon", "workingset_refault_file"))
+    waited = kernel.proc.memory_pressure_us()
+    assert waited is None or waited >= 0
+
+
+def test_cgroups(kernel: Kernel) -> None:
+    """The top has processes, an unknown path is LookupError, an unknown name None."""
+    assert kernel.proc.cgroup_pids("/")
+    with pytest.raises(LookupError):
+        kernel.proc.cgroup_pids("/no-such-cgroup")
+    assert kernel.proc.cgroup_named("no-such-cgroup") is None
+    assert kernel.proc.cgroup_named("init.scope") in ("/init.scope", None)
+
+
 def test_meminfo(kernel: Kernel) -> None:
     """Sizes are in bytes and agree with the RAM there is."""
     info = kernel.proc.meminfo()

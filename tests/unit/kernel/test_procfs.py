@@ -123,3 +123,49 @@ def test_this_machine(tmp_path: Path) -> None:
     while (proc.cpu_ns(os.getpid()) or 0) <= before:
         pass
     assert proc.meminfo()["MemTotal"] > MIB
+
+
+def test_who_runs_what(machine: LinuxProc, tmp_path: Path) -> None:
+    """Names and files of processes; who is gone, or is a kernel thread without a file, is None."""
+    put_process(tmp_path, 7)
+    (tmp_path / "proc/7/comm").write_text("a b\n")
+    (tmp_path / "proc/7/exe").symlink_to("/usr/bin/a (deleted)")
+    put_process(tmp_path, 12)
+    assert machine.pids() == [7, 12]
+    assert (machine.command(7), machine.executable(7)) == ("a b", "/usr/bin/a")
+    assert (machine.command(8), machine.executable(12)) == (None, None)
+
+
+def test_cgroups(machine: LinuxProc, tmp_path: Path) -> None:
+    """Processes of a cgroup and those below it; a unit's cgroup is found by its name."""
+    top = tmp_path / "sys/fs/cgroup"
+    (top / "system.slice/x.service/inner").mkdir(parents=True)
+    for path, text in (
+        (".", "1\n"),
+        ("system.slice", ""),
+        ("system.slice/x.service", "5\n"),
+        ("system.slice/x.service/inner", "9\n7\n"),
+    ):
+        (top / path / "cgroup.procs").write_text(text)
+    assert machine.cgroup_named("x.service") == "/system.slice/x.service"
+    assert machine.cgroup_pids("/system.slice/x.service") == [5, 7, 9]
+    assert machine.cgroup_pids("/") == [1, 5, 7, 9]
+    assert machine.cgroup_named("y.service") is None
+    with pytest.raises(LookupError, match="no cgroup /y"):
+        machine.cgroup_pids("/y")
+
+
+def test_pressure_and_vmstat(machine: LinuxProc, tmp_path: Path) -> None:
+    """The total of PSI's `some` line; None without PSI."""
+    assert machine.memory_pressure_us() is None
+    (tmp_path / "proc/pressure").mkdir()
+    (tmp_path / "proc/pressure/memory").write_text(
+        "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=99\n"
+    )
+    assert machine.memory_pressure_us() == 1234
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\npswpin 7\n")
+    assert machine.vmstat() == {"nr_free_pages": 5, "pswpin": 7}
+    assert machine.numa_nodes() == [0]
+    for name in ("node1", "node0", "online"):
+        (tmp_path / "sys/devices/system/node" / name).mkdir(parents=True)
+    assert machine.numa_nodes() == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,23 @@ def test_a_directory_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
 def test_the_name_is_the_files(file: str, name: str) -> None:
     """A leading number is for the order only."""
     assert policy_name(file) == name
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """It is told in a form that can be logged and sent; other files count."""
+    (tmp_path / "a.yaml").write_text(RIGHT)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n.yaml")).write_text(RIGHT)
+    first, second = load([str(tmp_path)])
+    assert first.policy is not None
+    assert second.policy is None and "rename it" in str(second.problems[0]) and str(second.problems[0]).isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a b", "name: 'a b': string should match pattern"), ("é" * 70, "name: ")],
+    ids=["blank", "long"],
+)
+def test_a_name_that_cannot_be_a_sets(name: str, words: str) -> None:
+    """A file name that makes no name for a set is a problem of that file."""
+    problems = of_texts(name, [(f"{name}.yaml", RIGHT)]).problems
+    assert len(problems) == 1 and words in str(problems[0])

@@ -158,6 +158,23 @@ def test_a_refusal_is_tried_again_later(site: Site, kind: int) -> None:
     assert site.stage("b") == "running"
 
 
+def test_a_kernel_that_cannot_be_read_for_a_while(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EIO on every read: no exception, the summary says so, nothing changes, and it goes on when the kernel answers."""
+    site.put("a.yaml", PLAIN)
+    site.reload()
+    before = site.pids()
+
+    def broken(path: str) -> str:
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.kernel.damon, "read", broken)
+        assert site.reload() == 0 and site.after(5) == 0
+        assert "EIO" in site.policies.summary() and site.policies.due_s() == 2.0
+    assert site.after(2) == 0
+    assert site.pids() == before and site.policies.summary() == "policies: 1 running"
+
+
 @pytest.mark.parametrize("how", ["fail", "take_over", "wait"])
 def test_a_module_in_the_way(sites: Callable[..., Site], how: str) -> None:
     """damon_stat: refused until a reload, switched off, or waited for."""

@@ -8,6 +8,7 @@ import pytest
 
 from damoctl.commands import policy as command
 from damoctl.context import Context
+from damod.policy.document import Guard, Policy, Selector, When
 from damod.policy.load import read
 from tests.unit.policy.conftest import Site
 
@@ -45,3 +46,19 @@ def test_all_of_them_together(site: Site) -> None:
     site.after(5)
     assert site.stage("interleave") == "running" and site.stage("tiering") == "refused"
     assert "different nodes" in site.reason("tiering")
+
+
+def test_the_example_of_the_documentation(site: Site) -> None:
+    """The policy in docs/policies.md is right and runs."""
+    text = Path("docs/policies.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    site.kernel.modules.write("damon_stat/parameters/enabled", "Y")
+    site.put("50-cold.yaml", text)
+    site.reload()
+    assert site.stage("cold") == "running", site.reason("cold")
+
+
+def test_the_documentation_has_every_key() -> None:
+    """docs/policies.md names each key of a policy, each selector, condition and limit."""
+    text = Path("docs/policies.md").read_text()
+    names = {name for model in (Policy, Selector, When, Guard) for name in model.model_fields}
+    assert not {name for name in names if f"`{name}" not in text}
