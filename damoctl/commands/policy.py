@@ -95,6 +95,8 @@ def line_of(row: Mapping[str, Any]) -> str:
         words += " (shadow: it only counts)"
     if row.get("probation"):
         words += " (on probation)"
+    if row.get("drift"):
+        words += f" ({len(row['drift'])} parameters were changed by somebody else)"
     return f"{words}, {row['reason']}" if row["reason"] else words
 
 

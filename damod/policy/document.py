@@ -122,6 +122,12 @@ class Policy(Spec):
         return tuple(item for item in self.targets if item.kdamond in (None, kdamond))
 
     @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name == "adhoc":
+            raise ValueError("name: adhoc is what `damoctl start` starts by hand; rename the file")
+        return self
+
+    @model_validator(mode="after")
     def _targets_fit(self) -> Self:
         for at, selector in enumerate(self.targets):
             if selector.kdamond is not None and selector.kdamond >= len(self.kdamonds):

@@ -211,9 +211,11 @@ class Reconciler:
 
     def _apply(self) -> int:
         # Nothing to keep to and nothing of ours left: not even a look.
-        observed = self.owner.policy_sets(self._drift_turn())
+        turn = self._drift_turn()
+        observed = self.owner.policy_sets(turn)
         if self.trouble or not (self.states or observed):
             return 0
+        self._note_drift(observed, turn)
         self._watch_probations(observed)
         outlook = self._outlook(observed)
         done = 0
@@ -395,6 +397,37 @@ class Reconciler:
         self._turn = (self._turn + DRIFT_AT_ONCE) % len(names)
         return chosen
 
+    def _note_drift(self, observed: Mapping[str, Mapping[int, Running]], looked_at: Container[str]) -> None:
+        """Tell what somebody else changed, once; whether it is repaired is the plan's business."""
+        for name, state in self.states.items():
+            if name not in looked_at:
+                continue
+            found = tuple(self._differences(state, observed.get(name, {})))
+            if found != state.drift:
+                for change in found:
+                    log.warning(
+                        "somebody else changed a parameter",
+                        policy=name,
+                        path=change["path"],
+                        line=change["line"],
+                        ours=change["old"],
+                        found=change["new"],
+                    )
+            state.drift = found
+
+    def _differences(self, state: State | None, running: Mapping[int, Running]) -> list[dict[str, Any]]:
+        document = self.in_charge(state) if state else None
+        return [
+            {
+                **change.to_wire(),
+                "path": _shifted(change.path, index),
+                "kdamond": index,
+                "line": document.of(_shifted(change.path, index)) if document else "",
+            }
+            for index, item in sorted(running.items())
+            for change in item.drift
+        ]
+
     # -- steps -----------------------------------------------------------------------------------------------------
 
     def _may_begin(self, step: Step) -> bool:
@@ -486,9 +519,10 @@ class Reconciler:
         probation, state.probation = state.probation, None
         earlier = probation.earlier if probation else ()
         try:
-            if earlier:
+            if earlier and len(earlier) == len(self.owner.policy_sets()[name]):
                 self.owner.tune(name, earlier)
             else:
+                earlier = ()
                 self.owner.stop(name)
         except (DamodError, OSError) as exc:
             log.error("policy could not be rolled back", policy=name, why=_sentence(exc))
@@ -539,12 +573,7 @@ class Reconciler:
         for name, running in sorted(self.owner.policy_sets(set(self.states)).items()):
             state = self.states.get(name)
             document = self.in_charge(state) if state else None
-            drift = [
-                {**change.to_wire(), "path": _shifted(change.path, index), "kdamond": index,
-                 "line": document.of(_shifted(change.path, index)) if document else ""}
-                for index, item in sorted(running.items())
-                for change in item.drift
-            ]  # fmt: skip
+            drift = self._differences(state, running)
             expected = len(document.policy.kdamonds) if document and document.policy else len(running)
             rows.append({"name": name, "kdamonds": len(running), "expected": expected, "drift": drift})
         return rows

@@ -209,6 +209,11 @@ def test_drift_is_found_told_and_repaired(site: Site) -> None:
     site.kernel.damon.write(quota, "4096")
     assert site.after(5) == 0
     assert site.kernel.damon.read(quota) == "4096" and len(site.policies.verify()[0]["drift"]) == 1
+    (told,) = site.policies.states["a"].to_wire()["drift"]
+    assert (told["path"], told["line"]) == ("kdamonds[0].contexts[0].schemes[0].quotas.sz_bytes", f"{path}:5")
+    site.kernel.damon.write(quota, str(1 << 20))
+    site.after(5)
+    assert site.policies.states["a"].to_wire()["drift"] == []
 
 
 def test_processes_join_and_leave_without_a_restart(site: Site) -> None:
