@@ -149,6 +149,8 @@ class Reconciler:
             before = self.states.get(document.name)
             if document.policy:
                 self._good[document.name] = document
+            elif document.masked:
+                self._good.pop(document.name, None)
             if before and before.document.data == document.data and not document.problems:
                 before.document = document
                 if forget:
@@ -177,7 +179,8 @@ class Reconciler:
 
     def in_charge(self, state: State) -> Document | None:
         """The document whose policy counts: its last good one if the file is wrong now."""
-        return state.document if state.document.policy else self._good.get(state.document.name)
+        document = state.document
+        return document if document.policy or document.masked else self._good.get(document.name)
 
     def state(self, name: str) -> State:
         """Raises NotFound with the nearest name."""
@@ -210,7 +213,6 @@ class Reconciler:
         return done
 
     def _apply(self) -> int:
-        # Nothing to keep to and nothing of ours left: not even a look.
         turn = self._drift_turn()
         observed = self.owner.policy_sets(turn)
         if self.trouble or not (self.states or observed):
@@ -243,7 +245,11 @@ class Reconciler:
         for item in load(self.directories) if documents is None else documents:
             now = self.states.get(item.name)
             same = now is not None and now.document.data == item.data and not item.problems
-            other.states[item.name] = replace(now, document=item) if now and same else State(item)
+            if now and same:
+                fresh = replace(now, document=item, tries=0, next_try_ns=None)
+                other.states[item.name] = replace(fresh, forced=False, shadow=False, guard=None)
+            else:
+                other.states[item.name] = State(item)
         other._good = dict(self._good)
         observed = self.owner.policy_sets(set(other.states))
         outlook = other._outlook(observed)
@@ -255,7 +261,9 @@ class Reconciler:
     def due_s(self) -> float | None:
         """In how many seconds to look again; None while no file and no kdamond gives a reason to."""
         live = [item for item in self.states.values() if item.stage not in ("disabled", "masked", "stopped")]
-        running = [item for item in live if item.stage == "running"]
+        running = [
+            item for item in live if item.stage == "running" or (item.stage == "invalid" and self.in_charge(item))
+        ]
         now = self.kernel.clock.monotonic_ns()
         if self.kernel_trouble:
             return FIRST_RETRY_S

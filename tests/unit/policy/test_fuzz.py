@@ -11,7 +11,7 @@ from damod.policy.load import of_texts
 
 SEEDS = [path.read_text() for path in sorted(Path("etc/damo.d").glob("*.yaml"))]
 COUNT = int(os.environ.get("DAMOD_FUZZ", "400"))
-"""`DAMOD_FUZZ=100000` for the long run (tests/bench)."""
+"""`DAMOD_FUZZ=100000 pytest tests/unit/policy/test_fuzz.py` is the long run (some minutes)."""
 PIECES = [
     ": ", "- ", "\n", "  ", "{", "}", "[", "]", "&a", "*a", "!!", "!!binary ", "<<", "? ", "|", ">", "'", '"', "#", "%",
     "\t", "\0", "\ufeff", "é", "\ud7ff",

@@ -77,6 +77,28 @@ def test_a_wrong_edit_leaves_the_last_good_version(site: Site) -> None:
     assert site.stage("a") == "running" and site.pids() == before
 
 
+def test_a_masked_policy_stops(site: Site) -> None:
+    """A link to /dev/null in place of a file that ran ends its set, and nothing is due any more."""
+    path = site.put("a.yaml", PLAIN)
+    site.reload()
+    path.unlink()
+    path.symlink_to("/dev/null")
+    assert site.reload() == 1
+    assert site.stage("a") == "masked" and site.pids() == {} and site.policies.due_s() is None
+
+
+def test_what_runs_of_a_wrong_file_is_looked_after(site: Site) -> None:
+    """The last good version is repaired and started again as any other."""
+    path = site.put("a.yaml", STAT.format(size="1M"))
+    site.reload()
+    path.write_text("{")
+    site.reload()
+    assert site.policies.due_s() == 5.0
+    site.kernel.damon.write("kdamonds/0/contexts/0/schemes/0/quotas/bytes", "4096")
+    assert site.after(5) == 1 and site.stage("a") == "invalid"
+    assert site.kernel.damon.read("kdamonds/0/contexts/0/schemes/0/quotas/bytes") == str(1 << 20)
+
+
 def test_a_directory_that_cannot_be_read_stops_nothing(site: Site) -> None:
     """What runs goes on while the files are not known."""
     site.put("a.yaml", PLAIN)
