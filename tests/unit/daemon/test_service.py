@@ -31,7 +31,8 @@ class Damod:
         self.notes.settimeout(10)
         notify = directory / f"notify-{id(self):x}"
         self.notes.bind(str(notify))
-        words = ["--kernel", "sim", "--socket", self.path, "--state-dir", str(directory / state), *more]
+        words = ["--kernel", "sim", "--socket", self.path, "--state-dir", str(directory / state)]
+        words += ["--policy-dir", str(directory / "damo.d"), *more]
         self.process = subprocess.Popen(
             [sys.executable, PROGRAM, *words],
             env={**os.environ, "NOTIFY_SOCKET": str(notify), "PYTHONPATH": str(Path.cwd()), **environ},
@@ -243,3 +244,35 @@ def test_an_idle_daemon_is_small(damod: Damod) -> None:
     status = Path(f"/proc/{damod.process.pid}/status").read_text()
     kib = int(status.partition("VmRSS:")[2].split()[0])
     assert kib < 45 * 1024
+
+
+def test_ready_comes_after_the_first_apply(start: Start, tmp_path: Path) -> None:
+    """STATUS= in the first message counts what runs and what was refused; a reload sends it anew."""
+    (tmp_path / "damo.d").mkdir()
+    (tmp_path / "damo.d/a.yaml").write_text("kdamonds:\n- contexts:\n  - ops: paddr\n")
+    (tmp_path / "damo.d/b.yaml").write_text("kdamonds: [")
+    damod = start()
+    told = damod.told()
+    assert told.startswith("READY=1\nSTATUS=") and told.endswith("policies: 1 invalid, 1 running")
+    (tmp_path / "damo.d/b.yaml").unlink()
+    damod.process.send_signal(signal.SIGHUP)
+    assert damod.told().startswith("RELOADING=1")
+    assert damod.told().endswith("policies: 1 running")
+
+
+def test_idle_with_policies_that_are_off_it_does_not_wake_up(start: Start, tmp_path: Path) -> None:
+    """Disabled policies cost nothing: no context switch of any thread within a second."""
+    (tmp_path / "damo.d").mkdir()
+    (tmp_path / "damo.d/a.yaml").write_text("enabled: false\nkdamonds:\n- contexts:\n  - ops: paddr\n")
+    damod = start()
+    assert damod.told().endswith("policies: 1 disabled")
+
+    def switches() -> int:
+        tasks = Path(f"/proc/{damod.process.pid}/task").iterdir()
+        lines = [line for task in tasks for line in (task / "status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+    time.sleep(0.5)
+    before = switches()
+    time.sleep(1)
+    assert switches() - before <= 1
