@@ -13,7 +13,6 @@ Rotated segments (`<out>.<time>/<out>`) are read as the one record that they are
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import shutil
@@ -27,7 +26,7 @@ from dataclasses import replace
 from heapq import merge
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
@@ -419,7 +418,7 @@ def _spooled(source: BinaryIO) -> BinaryIO:
     file = tempfile.TemporaryFile()  # noqa: SIM115
     shutil.copyfileobj(source, file, _CHUNK)
     file.seek(0)
-    return file  # type: ignore[return-value]
+    return file
 
 
 def _open(file: BinaryIO, name: str, *, compat: bool) -> RecordFile:
@@ -491,9 +490,8 @@ def _from_perf(file: BinaryIO, name: str) -> list[Record]:
             pass_fds=[file.fileno()],
             env={**os.environ, "LC_ALL": "C"},
         )
-        assert process.stdout is not None
         try:
-            return damo_json.read_stream(io.BufferedReader(process.stdout), name)
+            return damo_json.read_stream(cast("BinaryIO", process.stdout), name)
         except BadRecord as exc:
             process.kill()
             process.wait()
@@ -505,7 +503,7 @@ def _from_perf(file: BinaryIO, name: str) -> list[Record]:
         finally:
             process.kill()
             process.wait()
-            process.stdout.close()
+            cast("BinaryIO", process.stdout).close()
 
 
 def _line(exc: BaseException) -> str:
