@@ -172,7 +172,8 @@ class RecordWriter:
                 schema.access_schema().with_metadata({schema.METADATA_KEY: self.meta.to_json()}),
                 options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1)),
             )
-            self._write(self._sink.take())
+            # Arrow writes the schema along with the first batch; a part without any is a record too.
+            self._write_rows(pa.RecordBatch.from_pylist([], schema=schema.access_schema()), {})
         except FileExistsError as exc:
             self._directory.close()
             raise Conflict(
@@ -266,12 +267,11 @@ class RecordWriter:
     def _write_batch(self, held: Sequence[Held]) -> None:
         # Kdamonds' aggregations overlap in time; within a batch they are put into order.
         rows = batch.build(sorted(held, key=lambda item: item.order))
-        metadata = {schema.CRC_KEY: schema.checksum(rows)}
+        metadata = {}
         if self._new_series:
             metadata[schema.SERIES_KEY] = json.dumps([series.to_plain() for series in self._new_series])
-        self._stream.write_batch(rows, custom_metadata=metadata)
         try:
-            self._write(self._sink.take())
+            self._write_rows(rows, metadata)
             if self._clock() - self._synced >= self._sync_s:
                 self._synced = self._clock()
                 os.fdatasync(self._fd)
@@ -281,6 +281,10 @@ class RecordWriter:
         self.rows += sum(item.rows for item in held)
         self.snapshots += len(held)
         self.lost += sum(item.lost for item in held)
+
+    def _write_rows(self, rows: pa.RecordBatch, metadata: Mapping[str, str]) -> None:
+        self._stream.write_batch(rows, custom_metadata={schema.CRC_KEY: schema.checksum(rows), **metadata})
+        self._write(self._sink.take())
 
     def _write(self, data: bytes) -> None:
         """Append all or nothing. Raises OSError."""

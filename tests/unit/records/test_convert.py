@@ -286,7 +286,8 @@ def test_records_of_several_targets_are_in_order_of_time(tmp_path: Path) -> None
     later = [replace(item, start_ns=item.start_ns + 50, end_ns=item.end_ns + 50) for item in snapshots]
     found = [Record(0, 0, None, 1, None, snapshots), Record(0, 0, None, 2, None, later)]
     with open_record(through(write_json(tmp_path / "in", found), "parquet")) as record:
-        (part,) = record.columns("end_ns", "target", "start")
-    assert list(part["end_ns"]) == [100, 100, 150, 150, 200, 200, 250, 250, 300, 300, 350, 350]
-    assert list(part["target"]) == [0, 0, 1, 1] * 3
-    assert list(part["start"]) == [0, 4096] * 6
+        parts = list(record.columns("end_ns", "target", "start"))
+    part = {name: [int(value) for item in parts for value in item[name]] for name in parts[0]}
+    assert part["end_ns"] == [100, 100, 150, 150, 200, 200, 250, 250, 300, 300, 350, 350]
+    assert part["target"] == [0, 0, 1, 1] * 3
+    assert part["start"] == [0, 4096] * 6
