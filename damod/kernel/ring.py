@@ -468,48 +468,57 @@ class Look(NamedTuple):
     lost: int
 
 
-def look(
-    kernel: Kernel,
-    *,
-    pids: Mapping[int, int],
-    timeout_s: float,
-    reader: RingReader | None = None,
-    probes: bool = False,
-) -> Look:
-    """One whole aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+class Watch:
+    """The newest whole aggregation of each target, for who looks now and then. One thread's; close it at the end.
 
-    Waits until all are there or `timeout_s` of the kernel's time is over; what has come by then is the answer, so
-    missing keys are possible. A kdamond that reports one target a second time has no more to say about the others
-    (targets without regions say nothing). Without `reader` a ring is opened, and removed again.
+    The ring is read only when somebody looks, so a look costs nothing in between, and who looks twice within an
+    aggregation gets the same answer at once instead of waiting for the next one.
     """
-    ours = reader is None
-    source = reader or open_reader(kernel, probes=probes)
-    try:
-        return _look(kernel, source, pids, timeout_s)
-    finally:
-        if ours:
-            source.close()
 
+    # A kdamond that ends says nothing any more, so waiting is cut into slices that ask whether it lives.
+    _SLICE_S = 0.5
 
-def _look(kernel: Kernel, reader: RingReader, pids: Mapping[int, int], timeout_s: float) -> Look:
-    found: dict[tuple[int, int], Aggregation] = {}
-    missing = {pid: count for pid, count in pids.items() if count > 0}
-    assembler, lost = Aggregations(), 0
-    deadline = kernel.clock.monotonic_ns() + int(timeout_s * 1e9)
-    while missing:
-        left_s = (deadline - kernel.clock.monotonic_ns()) / 1e9
-        if left_s <= 0:
-            break
-        if not reader.wait(left_s):
-            continue
-        batch = reader.read()
-        lost += batch.lost
-        for item in assembler.feed(batch):
-            key = item.pid, item.target_id
-            if item.pid not in missing:
-                continue
-            missing[item.pid] = 0 if key in found else missing[item.pid] - 1
-            found.setdefault(key, item)
-            if not missing[item.pid]:
-                del missing[item.pid]
-    return Look(found, lost)
+    def __init__(self, kernel: Kernel, reader: RingReader) -> None:
+        self._kernel = kernel
+        self._reader = reader
+        self._assembler = Aggregations()
+        self._newest: dict[tuple[int, int], Aggregation] = {}
+
+    def look(self, pids: Mapping[int, int], *, timeout_s: float) -> Look:
+        """The newest aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+
+        Waits for targets of which none has been seen, at most `timeout_s` of the kernel's time, so missing keys are
+        possible. A target without regions says nothing: a kdamond that reports another one twice has no more to say.
+        """
+        clock = self._kernel.clock
+        deadline = clock.monotonic_ns() + int(timeout_s * 1e9)
+        self._newest = {key: item for key, item in self._newest.items() if key[0] in pids}
+        missing = {(pid, target) for pid, count in pids.items() for target in range(count)}
+        seen: set[tuple[int, int]] = set()
+        lost = 0
+        while True:
+            batch = self._reader.read()
+            lost += batch.lost
+            for item in self._assembler.feed(batch):
+                key = item.pid, item.target_id
+                if item.pid not in pids:
+                    continue
+                if key in seen:
+                    missing = {other for other in missing if other[0] != item.pid}
+                seen.add(key)
+                self._newest[key] = item
+            missing = {key for key in missing - self._newest.keys() if self._kernel.proc.alive(key[0])}
+            left_s = (deadline - clock.monotonic_ns()) / 1e9
+            if not missing or left_s <= 0:
+                return Look(dict(self._newest), lost)
+            self._reader.wait(min(left_s, self._SLICE_S))
+
+    def close(self) -> None:
+        """Take the ring out of the kernel."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
