@@ -85,6 +85,10 @@ class Control:
         self._read_back(slot, wanted)
         return todo
 
+    def stage(self, slot: int, spec: Kdamond) -> None:
+        """Make a slot's files say `spec` without telling the kernel to take them. Raises KernelRefused."""
+        self._apply(slot, differences(writes(spec, slot, self.features), self._read))
+
     def stop(self, slot: int) -> int | None:
         """Turn a kdamond off and wait until it is; the pid it had, None if it did not run."""
         pid = reader.life(self.kernel, slot).pid
@@ -202,7 +206,7 @@ class Control:
 
     def _put_back(self, slot: int, before: Kdamond, pid: int | None) -> dict[str, int | None]:
         """Stage again what a slot held; start it if it died. The facts for the error that is told."""
-        self._apply(slot, differences(writes(before, slot, self.features), self._read))
+        self.stage(slot, before)
         if self._still_on(slot):
             return {"pid": pid}
         self._turn_on(slot)

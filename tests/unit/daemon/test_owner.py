@@ -355,3 +355,26 @@ def test_two_damods(kernel, owner, tmp_path):
     with pytest.raises(Conflict, match="somebody else's"):
         other.start("b", [Kdamond()])
     assert len(pids(kernel)) == 1
+
+
+def test_obsolete_targets_are_taken_away(kernel, owner):
+    """A tune drops the targets that are marked, from the kernel and from what is remembered; the next goes on so."""
+    pid = kernel.workload_pid
+    both = [{"pid": pid}, {"pid": pid}]
+    before = owner.start("a", specs({"ops": "vaddr", "targets": both}))
+    marked = [{"pid": pid}, {"pid": pid, "obsolete": True}]
+    owner.tune("a", specs({"ops": "vaddr", "targets": marked}))
+    assert [target.pid for target in owner.specs("a")[0].contexts[0].targets] == [pid]
+    assert [(row["spec"]["pid"], row["drift"]) for row in owner.show()] == [(before["kdamonds"][0]["pid"], [])]
+    with pytest.raises(UsageError, match="target 1 is obsolete"):
+        owner.tune("a", specs({"ops": "vaddr", "targets": marked}))
+    owner.tune("a", specs({"ops": "vaddr", "targets": [{"pid": pid}], "nr_regions": {"min": 20}}))
+    assert kernel.damon.read("kdamonds/0/contexts/0/targets/nr_targets") == "1"
+
+
+def test_a_new_target_cannot_be_obsolete(kernel, owner):
+    """A start with an obsolete target is refused before a write: the kernel would say no more than EINVAL."""
+    unused = writes_nothing(kernel)
+    with pytest.raises(UsageError, match="target 0 is obsolete"):
+        owner.start("a", specs({"ops": "vaddr", "targets": [{"pid": kernel.workload_pid, "obsolete": True}]}))
+    assert unused()
