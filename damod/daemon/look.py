@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.daemon.kernel_thread import KernelThread
-from damod.daemon.owner import Owner, Watched
+from damod.daemon.owner import Owner
+from damod.daemon.view import Watched
 from damod.errors import NoData, NotAllowed
 from damod.kernel.interface import Kernel
 from damod.kernel.ring import Aggregation, Watch, open_reader
