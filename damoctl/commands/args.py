@@ -36,8 +36,8 @@ DAMON_OWN = (
     Option(
         ("--format",),
         "command",
-        "Form of the output; report is for people only.",
-        (Word("form", choices=("json", "yaml", "report")),),
+        "Form of the output; report is for people only, flags are the words that make it.",
+        (Word("form", choices=("json", "yaml", "report", "flags")),),
         default="json",
     ),
     RAW,
@@ -191,12 +191,16 @@ def _damon(argv: Sequence[str], ctx: Context) -> int:
     if compiled.ongoing:
         raise UsageError("'ongoing' is what runs already; there is nothing to make of it")
     line = compiled.line
-    kdamonds = _edited(compiled, ctx)
+    kdamonds = tuple(kdamond.without_status() for kdamond in _edited(compiled, ctx))
     raw, omit_defaults = line.has("--raw"), line.has("--omit_defaults")
     form = line.last("--format", "json")
-    if form not in ("json", "yaml", "report"):
-        raise UsageError(f"--format {form}: allowed are json, yaml, report")
-    if form == "report":
+    if form == "flags":
+        import shlex
+
+        from damoctl.flags.emit import emit
+
+        text = shlex.join(emit(kdamonds)) + "\n"
+    elif form == "report":
         from damoctl.reports import damon
 
         entries = damon.compute(plain(kdamonds, raw=True)["kdamonds"])

@@ -115,8 +115,7 @@ def _with_cpu(given: list[Any], ctx: Context) -> list[Any]:
 
 def run(argv: list[str], ctx: Context) -> int:
     """Print kdamonds."""
-    from damoctl.flags.option import read_use
-    from damoctl.flags.words import parse, problems_error
+    from damoctl.flags.words import parse
 
     if any(word in ("-h", "--help") for word in argv):
         from damoctl.flags.help import command_help
@@ -124,16 +123,18 @@ def run(argv: list[str], ctx: Context) -> int:
         ctx.print(command_help("report damon", "Show kdamonds: parameters, state, statistics.", "", OPTIONS, []))
         return 0
     line = parse(argv, OPTIONS)
-    problems = [problem for use in line.uses for problem in read_use(use)[1]]
-    problems += [f"{word!r} belongs to no option" for word in line.rest]
-    if problems:
-        raise problems_error("the options", problems, hint="`damoctl report damon --help` lists the options")
+    if line.rest:
+        raise UsageError(
+            f"{line.rest[0]!r} belongs to no option", hint="`damoctl report damon --help` lists the options"
+        )
     tried = not (line.has("--omit_damos_tried_regions") or line.has("--damon_params"))
     if line.has("--input_file"):
         given = _from_file(line.last("--input_file"))
     else:
         with ctx.client() as client:
             given = client.call("kdamonds.show", stats=True, tried_regions=tried)["kdamonds"]
+        if not given:
+            ctx.note("note: no kdamond runs; `damoctl start` starts one")
         if line.has("--show_cpu_usage"):
             given = _with_cpu(given, ctx)
     _show(given, line, ctx)

@@ -38,7 +38,7 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("tune", "Change parameters of running DAMON, without a restart.", EXAMPLES, OWN))
         return 0
-    from damoctl.flags.compile import compile_line, compile_words, explain
+    from damoctl.flags.compile import compile_line, explain
     from damoctl.flags.partial import apply_partial, of_compiled
     from damoctl.flags.table import OPTIONS
     from damoctl.flags.words import parse
@@ -55,7 +55,7 @@ def run(argv: list[str], ctx: Context) -> int:
         name = line.last("--name") or None
         base = None
         if compiled.whole or line.has("--full"):
-            wanted = compile_words(argv, own=OWN, node_ram=nodes).spec["kdamonds"]
+            wanted = compiled.spec["kdamonds"]
         else:
             change = of_compiled(compiled)
             base = client.call("kdamonds.specs", name=name)["kdamonds"]

@@ -350,7 +350,9 @@ def render(entries: Sequence[Entry], choice: Choice, modules: Mapping[str, bool]
     """The indented text; `modules` (name -> on) are DAMON's kernel modules, told at the end."""
     numbers = _Numbers(choice.raw)
     for entry in entries:
-        named = f" ({entry.name})" if entry.name and not choice.compat and not choice.params_only else ""
+        # The set that `start` makes without a name needs none here either; the text stays damo's.
+        shown = entry.name not in ("", "adhoc") and not choice.compat and not choice.params_only
+        named = f" ({entry.name})" if shown else ""
         yield f"kdamond {entry.number}{named}"
         state = state_line(entry, numbers, choice)
         if state:

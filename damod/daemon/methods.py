@@ -25,8 +25,7 @@ async def version(call: Call[Service]) -> Result:
 @method("daemon.status", needs=Role.VIEWER)
 async def status(call: Call[Service]) -> Result:
     """The daemon, what it owns, what runs beside it, and what is wrong."""
-    daemon = call.daemon
-    return {"daemon": daemon.status(), **await daemon.kernel_thread.run(daemon.owner.status)}
+    return await call.daemon.status()
 
 
 @method("kdamonds.start", needs=Role.OPERATOR)

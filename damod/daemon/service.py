@@ -36,8 +36,10 @@ from damod.systemd import Notifier, activated_socket, watchdog_interval_s
 log = structlog.get_logger(__name__)
 
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
-REQUEST_GRACE_S = 0.4
-KERNEL_GRACE_S = 0.3
+REQUEST_GRACE_S = 0.3
+KERNEL_GRACE_S = 0.2
+# A busy kernel answers within an aggregation; who asks how things are should not wait longer than this.
+STATUS_PATIENCE_S = 2.0
 
 
 class Service:
@@ -64,6 +66,7 @@ class Service:
         self._notifier = Notifier()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
+        self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings))
 
@@ -142,15 +145,24 @@ class Service:
         kernel = {"name": self.kernel.name, "release": self.kernel.release}
         return {"version": __version__, "protocol": PROTOCOL_VERSION, "kernel": kernel}
 
-    def status(self) -> Mapping[str, Any]:
-        """The daemon's own part of `daemon.status`."""
-        return {
+    async def status(self) -> Mapping[str, Any]:
+        """The result of `daemon.status`. A kernel that blocks does not keep it waiting: then it is the last known."""
+        looking = asyncio.ensure_future(self.kernel_thread.run(self.owner.status))
+        done, _ = await asyncio.wait([looking], timeout=STATUS_PATIENCE_S)
+        if done:
+            self._seen = looking.result()
+        seen = dict(self._seen)
+        if not done:
+            told = f"the kernel has been busy for over {STATUS_PATIENCE_S:.0f} s; this is how things were before"
+            seen["problems"] = [*seen["problems"], told]
+        daemon = {
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
             "socket": self._socket_path,
             "connections": self._server.connections,
         }
+        return {"daemon": daemon, **seen}
 
     def _locked_directories(self) -> list[str]:
         """The state directory; for root on the machine's own kernel also the system's, which stands for that kernel."""

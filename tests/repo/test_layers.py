@@ -26,7 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
     ),
-    "damod.settings": ("damod.errors", "damod.units"),
+    "damod.settings": ("damod.errors", "damod.units", "damod.rpc.client"),
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),

@@ -41,7 +41,7 @@ def test_sets_share_the_pool(kernel, owner):
     second = owner.start("b", specs({}, {}))
     assert [row["index"] for row in first["kdamonds"] + second["kdamonds"]] == [0, 1, 2]
     assert owner.status()["sets"] == ["a", "b"]
-    assert owner.stop("b") == [{"index": row["index"], "pid": row["pid"]} for row in second["kdamonds"]]
+    assert owner.stop("b") == [{"index": row["index"], "pid": row["pid"], "name": "b"} for row in second["kdamonds"]]
     assert pids(kernel) == [first["kdamonds"][0]["pid"]]
     assert kernel.damon.read("kdamonds/nr_kdamonds") == "8"
 

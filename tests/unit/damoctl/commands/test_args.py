@@ -108,6 +108,21 @@ def test_omitted_defaults_read_back(form: str) -> None:
     assert _damon(shlex.quote(short)) == _damon(line)
 
 
+def test_flags_make_the_same_again() -> None:
+    """A spec as the words that make it."""
+    line = "--regions '1-2 3-4' --damos_action migrate_hot 0 3 1 7 --damos_filter allow memcg '/a b' --damos_age 1s max"
+    _, words, _ = _run("damon", *shlex.split(line), "--format", "flags")
+    assert words.startswith("--kdamond --damon_ctx --ops paddr --damon_target --regions '1-2 3-4' --damos_scheme")
+    assert _damon(words) == _damon(line)
+
+
+def test_status_is_left_out() -> None:
+    """A file of running kdamonds gives their parameters."""
+    status = [{"state": "on", "pid": 7, "contexts": [{"schemes": [{"stats": {"nr_tried": 5}}]}]}]
+    (made,) = _damon(shlex.quote(json.dumps(status)))
+    assert "state" not in made and "stats" not in made["contexts"][0]["schemes"][0]
+
+
 def test_a_command_is_not_started(tmp_path: Path) -> None:
     """Its pid stays open, a note says so, and the output is read back."""
     status, out, err = _run("damon", f"touch {tmp_path}/started")
@@ -167,7 +182,7 @@ def test_check_kernel() -> None:
         ("--remove {file} 0 --ops paddr", "takes nothing else about DAMON"),
         ("--kdamond --kdamond --replace {file} 0", "needs exactly one kdamond, the options make 2"),
         ("ongoing", "what runs already"),
-        ("--format jsn", "allowed are json, yaml, report"),
+        ("--format jsn", "--format jsn: 'jsn' is not one of json, yaml, report, flags; did you mean 'json'"),
     ],
 )
 def test_wrong_edits(line: str, message: str, tmp_path: Path) -> None:

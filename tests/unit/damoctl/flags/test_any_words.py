@@ -16,8 +16,8 @@ from damod.spec.kdamond import parse_kdamonds
 _NAMES = sorted({name for option in OPTIONS for name in option.names} - {"--kdamonds", "--schemes", "-c"})
 _VALUES = [
     "0", "1", "2", "-1", "5%", "50hz", "3 samples", "4K", "1-2", "5s", "max", "min", "", " ", "--", "x", "1e9", "paddr",
-    "allow", "reject", "none", "matching", "nomatching", "complement", "/a", "Y", "[]", "0-3", "99999999999999999999999",
-    *ACTIONS, *FILTER_TYPES, *GOAL_METRICS,
+    "99999999999999999999999", "allow", "reject", "none", "matching", "nomatching", "complement", "/a", "Y", "[]",
+    "0-3", *ACTIONS, *FILTER_TYPES, *GOAL_METRICS,
 ]  # fmt: skip
 words = st.lists(st.one_of(st.sampled_from(_NAMES), st.sampled_from(_VALUES), st.sampled_from(_VALUES)), max_size=14)
 uses = st.lists(

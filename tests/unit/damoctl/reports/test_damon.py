@@ -44,7 +44,7 @@ def _shown() -> list[dict[str, Any]]:
     return [
         {
             "index": 3,
-            "name": "adhoc",
+            "name": "tiering",
             "owner": "damod",
             "spec": spec,
             "tried_regions": {"1": COLUMNS},
@@ -56,6 +56,7 @@ def _shown() -> list[dict[str, Any]]:
 class _Client:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.answer = _shown()
 
     def __enter__(self) -> _Client:
         return self
@@ -65,7 +66,7 @@ class _Client:
 
     def call(self, method: str, **params: Any) -> Any:
         self.calls.append({"method": method, **params})
-        return {"kdamonds": _shown()}
+        return {"kdamonds": self.answer}
 
 
 def _run(*argv: str) -> tuple[str, list[dict[str, Any]]]:
@@ -80,7 +81,7 @@ def test_live_kdamonds() -> None:
     """Index, name, state, statistics and tried regions of the daemon's answer."""
     text, calls = _run()
     assert calls == [{"method": "kdamonds.show", "stats": True, "tried_regions": True}]
-    assert text.startswith("kdamond 3 (adhoc)\n    state: on, pid: 777, stats refresh per: 1 s\n    context 0\n")
+    assert text.startswith("kdamond 3 (tiering)\n    state: on, pid: 777, stats refresh per: 1 s\n    context 0\n")
     assert "                tried 1,234 times (5.000 MiB)\n" in text
     assert "                tried 7 snapshots (max 0)\n" in text
     assert "                age: [3 aggr_intervals, max]\n" in text
@@ -99,7 +100,7 @@ def test_live_kdamonds() -> None:
         (["--damon_params_omit_defaults"], "age: [3 aggr_intervals, max]", "watermarks"),
         (["--omit_damos_tried_regions"], "statistics", "tried regions"),
         (["--raw"], "tried 1234 times (5242880)", "MiB"),
-        (["--compat", "damo"], "kdamond 3\n", "adhoc"),
+        (["--compat", "damo"], "kdamond 3\n", "tiering"),
     ],
 )
 def test_choices(argv: list[str], there: str, gone: str) -> None:
@@ -107,6 +108,16 @@ def test_choices(argv: list[str], there: str, gone: str) -> None:
     text, _ = _run(*argv)
     assert there in text
     assert gone not in text
+
+
+def test_nothing_runs() -> None:
+    """An empty answer is no silence."""
+    out, err = io.StringIO(), io.StringIO()
+    ctx, client = Context(stdout=out, stderr=err), _Client()
+    client.answer = []
+    ctx.client = lambda: client  # type: ignore[assignment,return-value,method-assign]
+    assert report_damon.run([], ctx) == 0
+    assert (out.getvalue(), err.getvalue()) == ("", "note: no kdamond runs; `damoctl start` starts one\n")
 
 
 def test_cpu_usage(monkeypatch: pytest.MonkeyPatch) -> None:
