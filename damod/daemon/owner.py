@@ -278,6 +278,11 @@ class Owner:
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
 
+    def slots_of(self, name: str) -> list[int]:
+        """The slots of a set; none if it does not run."""
+        self._reap()
+        return [item.slot for item in self._slots.of(name)]
+
     def show(self, *, stats: bool = True, tried_regions: bool = False, slot: int | None = None) -> list[dict[str, Any]]:
         """Every kdamond that runs, or the one in `slot`.
 

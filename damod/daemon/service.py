@@ -24,6 +24,7 @@ from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
+from damod.daemon.recordings import Recordings
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -36,8 +37,10 @@ from damod.systemd import Notifier, activated_socket, watchdog_interval_s
 log = structlog.get_logger(__name__)
 
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
-REQUEST_GRACE_S = 0.4
+REQUEST_GRACE_S = 0.3
 KERNEL_GRACE_S = 0.3
+# Recorders are told first and go on sealing without us; most of them need less.
+RECORDER_GRACE_S = 0.2
 
 
 class Service:
@@ -59,6 +62,9 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.recordings = Recordings(
+            kernel, self.owner, self.kernel_thread, self.looker, Path(settings.state_dir), Path(settings.record_dir)
+        )
         self.ready = asyncio.Event()
         self._reread = reread
         self._notifier = Notifier()
@@ -81,6 +87,7 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            await self.recordings.restore()
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -97,6 +104,7 @@ class Service:
                 log.info("stopping")
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
+            await self.recordings.close(RECORDER_GRACE_S)
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()

@@ -1,0 +1,82 @@
+"""`python -m damod.recorder.seal`: turns the unfinished files of a record into whole ones, as the caller, then ends.
+
+A process of its own, since it has to become the caller for good, may take seconds for an hour's record, and must not
+make the recorder large. What cannot be sealed stays as it is: a `.part` is readable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from damod.errors import DamodError, NotFound
+from damod.recorder.job import FOOTPRINT, OUTPUT_TYPES, PROC_STATS, VMAS
+from damod.recorder.sides import seal_side
+from damod.records.writer import seal
+
+
+def become(caller: Sequence[int]) -> None:
+    """Be (uid, gid, *groups) from now on, if we are root and they are not."""
+    # What is still to be loaded may lie where the caller cannot read.
+    import pyarrow.parquet  # noqa: F401
+
+    uid, gid, *groups = caller
+    if os.geteuid() == 0 and uid != 0:
+        os.setgroups(groups)
+        os.setgid(gid)
+        os.setuid(uid)
+
+
+def seal_all(directory: int, out: str, mode: int, output_type: str) -> None:
+    """Seal the record and its side files. Raises DamodError or OSError after having tried all of them."""
+    problems: list[Exception] = []
+    for kind in (FOOTPRINT, VMAS, PROC_STATS):
+        try:
+            seal_side(directory, f"{out}.{kind}", mode)
+        except OSError as exc:
+            problems.append(exc)
+    try:
+        seal(directory, out, existing="replace", mode=mode)
+        if output_type != "parquet":
+            convert(directory, out, mode, output_type)
+    except NotFound:
+        pass  # nothing of the accesses was recorded
+    except (DamodError, OSError) as exc:
+        problems.append(exc)
+    if problems:
+        raise problems[-1]
+
+
+def convert(directory: int, out: str, mode: int, output_type: str) -> None:
+    """Replace the sealed record by one of another type."""
+    raise NotImplementedError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Seal what lies in a directory; 0, or 1 after a sentence on stderr."""
+    words = argparse.ArgumentParser(prog="python -m damod.recorder.seal", description=__doc__)
+    words.add_argument("--directory", type=int, required=True, help="handle of the directory")
+    words.add_argument("--out", required=True, help="name of the record in it")
+    words.add_argument("--mode", type=lambda text: int(text, 8), default=0o600, help="permission of the files")
+    words.add_argument("--type", choices=OUTPUT_TYPES, default="parquet", help="what the record becomes")
+    words.add_argument("--caller", help="uid,gid,groups... to be before any file is touched")
+    options = words.parse_args(argv)
+    # Whoever records has the processor before who only tidies up.
+    os.nice(5)
+    if options.caller:
+        become([int(number) for number in options.caller.split(",")])
+    try:
+        seal_all(options.directory, options.out, options.mode, options.type)
+    except DamodError as exc:
+        print(exc.message, file=sys.stderr)
+        return 1
+    except OSError as exc:
+        print(f"{exc.filename or options.out}: {exc.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
