@@ -112,7 +112,14 @@ class BadRecord(DamodError):
     """A file that is no record of monitoring results, or a damaged or unfinished one."""
 
     code = "bad-record"
-    exit_status = 12
+    exit_status = 13
+
+
+class DiskFull(DamodError):
+    """No room to write; what had been written before is whole."""
+
+    code = "disk-full"
+    exit_status = 14
 
 
 class ProtocolError(DamodError):
