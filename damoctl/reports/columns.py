@@ -53,9 +53,7 @@ def _intervals_goal(view: RecordView) -> str:
 
 
 def _format_strings(view: RecordView) -> str:
-    return "\n".join(
-        f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates._fields
-    )
+    return "\n".join(f'{name.replace("_", " ")}: "{getattr(view.templates, name)}"' for name in view.templates._fields)
 
 
 # snapshot level

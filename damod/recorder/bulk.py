@@ -70,7 +70,7 @@ class Rows:
     end: Ints
     nr_accesses: Ints
     age: Ints
-    hits: Hits | None = None
+    hits: Hits | None
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -82,7 +82,7 @@ class Rows:
 
 
 _NAMES = ("time_ns", "pid", "context", "scheme", "target", "nr_regions", "start", "end", "nr_accesses", "age")
-_NO_ROWS = Rows(*(np.empty(0, np.int64) for _ in _NAMES))
+_NO_ROWS = Rows(**{name: np.empty(0, np.int64) for name in _NAMES}, hits=None)
 
 
 def concat(parts: Sequence[Rows]) -> Rows:
@@ -90,17 +90,17 @@ def concat(parts: Sequence[Rows]) -> Rows:
     filled = [part for part in parts if len(part)]
     if len(filled) <= 1:
         return filled[0] if filled else _NO_ROWS
-    columns = [np.concatenate([getattr(part, name) for part in filled]) for name in _NAMES]
+    columns = {name: np.concatenate([getattr(part, name) for part in filled]) for name in _NAMES}
     widest = max((part.hits.shape[1] for part in filled if part.hits is not None), default=0)
     if not widest:
-        return Rows(*columns)
-    hits = np.zeros((len(columns[0]), widest), np.uint8)
+        return Rows(**columns, hits=None)
+    hits = np.zeros((len(columns["time_ns"]), widest), np.uint8)
     at = 0
     for part in filled:
         if part.hits is not None:
             hits[at : at + len(part), : part.hits.shape[1]] = part.hits
         at += len(part)
-    return Rows(*columns, hits)
+    return Rows(**columns, hits=hits)
 
 
 class _Span(NamedTuple):

@@ -29,16 +29,20 @@ def become(caller: Sequence[int]) -> None:
         os.setuid(uid)
 
 
-def seal_all(directory: int, out: str, mode: int, output_type: str) -> None:
-    """Seal the record and its side files. Raises DamodError or OSError after having tried all of them."""
+def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[str]:
+    """Seal the record and its side files; what is missing of it.
+
+    Raises DamodError or OSError after having tried all of them.
+    """
     problems: list[Exception] = []
+    warnings: Sequence[str] = ()
     for kind in (FOOTPRINT, VMAS, PROC_STATS):
         try:
             seal_side(directory, f"{out}.{kind}", mode)
         except OSError as exc:
             problems.append(exc)
     try:
-        seal(directory, out, existing="replace", mode=mode)
+        warnings = seal(directory, out, existing="replace", mode=mode).warnings
         if output_type != "parquet":
             convert(directory, out, mode, output_type)
     except NotFound:
@@ -47,6 +51,7 @@ def seal_all(directory: int, out: str, mode: int, output_type: str) -> None:
         problems.append(exc)
     if problems:
         raise problems[-1]
+    return warnings
 
 
 def convert(directory: int, out: str, mode: int, output_type: str) -> None:

@@ -112,7 +112,8 @@ class Sides:
     def __init__(self, place: Place, kinds: Iterable[str], proc: Proc | None = None) -> None:
         self._place = place
         self._proc = proc or Proc()
-        self._seen: dict[int, int] = {}
+        # None: nothing was written yet, so that without targets there is one entry, which says so.
+        self._seen: dict[int, int] | None = None
         self._files = {
             kind: SideFile(place, f"{place.out}.{kind}") for kind in (FOOTPRINT, VMAS, PROC_STATS) if kind in kinds
         }
@@ -128,12 +129,11 @@ class Sides:
         if VMAS in self._files:
             texts = {pid: text for pid in pids if (text := self._proc.mappings(pid))}
             hashes = {pid: hash(text) for pid, text in texts.items()}
-            if hashes != self._seen or (not self._seen and not pids):
+            if hashes != self._seen:
                 self._files[VMAS].append(
                     {**stamp, "procvmas": [{"pid": pid, "vmas": vmas(text)} for pid, text in texts.items()]}
                 )
-                # Without targets there is one entry, which says so.
-                self._seen = hashes or {0: 0}
+                self._seen = hashes
 
     def close(self) -> None:
         for file in self._files.values():

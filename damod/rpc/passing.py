@@ -18,8 +18,6 @@ MAX_FILES = 4
 class PassingSocket(socket.socket):
     """A connected socket that keeps the files its peer sends until `take` is called."""
 
-    _files: list[int]
-
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         room = socket.CMSG_SPACE(MAX_FILES * array.array("i").itemsize)
         data, told, _, _ = self.recvmsg(bufsize, room, flags | socket.MSG_CMSG_CLOEXEC)
@@ -41,7 +39,8 @@ class PassingSocket(socket.socket):
 
     def take(self) -> list[int]:
         """The files that have come since the last call; the caller closes them."""
-        return self.__dict__.pop("_files", [])
+        held: list[int] = self.__dict__.pop("_files", [])
+        return held
 
     def close(self) -> None:
         close_all(self.take())
