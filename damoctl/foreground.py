@@ -24,8 +24,9 @@ _MESSAGE_BYTES = 1 << 17
 class Foreground:
     """`leash` is our end of the socket that the recorder holds; `child` a command target's pid."""
 
-    def __init__(self, ctx: Context, leash: socket, out: str, child: int | None, *, as_json: bool) -> None:
+    def __init__(self, ctx: Context, name: str, leash: socket, out: str, child: int | None, *, as_json: bool) -> None:
         self._ctx = ctx
+        self._name = name
         self._leash = leash
         self._out = out
         self._child = child
@@ -41,6 +42,9 @@ class Foreground:
         last = self._wait()
         if self._terminal:
             self._ctx.stderr.write("\r\033[K")
+        # The recorder has ended; damod may still be stopping the kdamonds that were started for it.
+        with suppress(DamodError), self._ctx.client() as client:
+            client.call("record.wait", name=self._name)
         if last["kind"] == "failed":
             raise from_wire(last["error"])
         return self._tell(last)

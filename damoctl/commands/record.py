@@ -140,7 +140,8 @@ def run(argv: list[str], ctx: Context) -> int:
         return 0
     from damoctl.foreground import Foreground
 
-    return Foreground(ctx, ours, line.last("--out", "damon.data"), child.pid if child else None, as_json=as_json).run()
+    out, pid = line.last("--out", "damon.data"), child.pid if child else None
+    return Foreground(ctx, started["name"], ours, out, pid, as_json=as_json).run()
 
 
 def _child(compiled: Compiled) -> HeldChild | None:

@@ -178,6 +178,12 @@ async def record_show(call: Call[Service], *, name: str) -> Result:
     return {"recording": call.daemon.recordings.show(name)}
 
 
+@method("record.wait", needs=Role.VIEWER)
+async def record_wait(call: Call[Service], *, name: str) -> Result:
+    """A recording once it has ended, with what was started for it stopped; null if that is long ago."""
+    return {"recording": await call.daemon.recordings.wait(name)}
+
+
 @method("record.stop", needs=Role.OPERATOR)
 async def record_stop(call: Call[Service], *, name: str) -> Result:
     """End a recording properly; answers when its files are sealed."""

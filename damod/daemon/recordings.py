@@ -320,6 +320,13 @@ class Recordings:
         """One recording. Raises NotFound."""
         return self._find(name).to_wire()
 
+    async def wait(self, name: str) -> dict[str, Any] | None:
+        """A recording once it has ended and all that was started for it is stopped; None if that is long ago."""
+        recording, recorder = self._recordings.get(name), self._recorders.get(name)
+        if recorder is not None:
+            await recorder.over.wait()
+        return None if recording is None else recording.to_wire()
+
     async def stop(self, name: str, why: str = "it was stopped") -> dict[str, Any]:
         """End a recording properly and wait until it is sealed, as long as END_S."""
         recording = self._find(name)
