@@ -308,19 +308,18 @@ def _recover(argv: Sequence[str], ctx: Context) -> int:
     """Seal an interrupted record; needs no daemon."""
     path, _ = _one(argv, "recover", "file")
     path = path.removesuffix(".part")
-    from damod.recorder.seal import seal_all
+    from damod.recorder.seal import seal_everything
 
     directory = _directory(path)
     try:
         name = os.path.basename(path)  # noqa: PTH119
-        part = f"{name}.part"
         try:
-            mode = os.stat(part, dir_fd=directory, follow_symlinks=False).st_mode & 0o777
+            mode = os.stat(f"{name}.part", dir_fd=directory, follow_symlinks=False).st_mode & 0o777
         except FileNotFoundError:
             raise NotFound(
                 f"there is no {path}.part, so nothing to recover", hint="an interrupted record's file ends in .part"
             ) from None
-        for warning in seal_all(directory, name, mode, "parquet"):
+        for warning in seal_everything(directory, name, mode, "parquet"):
             ctx.note(f"note: {warning}")
     finally:
         os.close(directory)

@@ -590,7 +590,8 @@ class Recordings:
         if recording.directory:
             with contextlib.suppress(OSError):
                 Path(recording.directory).rmdir()
-        del self._recordings[recording.name]
+                self._info(recording.name).unlink()
+        self._recordings.pop(recording.name, None)
         if before is not None:
             self._recordings[recording.name] = before
         self._save()
@@ -672,6 +673,7 @@ class Recordings:
         """Seal what lies unfinished in a directory."""
         process = await asyncio.create_subprocess_exec(
             *seal_command(directory, recording.out, mode, output_type, caller),
+            "--segments",
             pass_fds=(directory,),
             env=_environ(),
             stdin=subprocess.DEVNULL,

@@ -162,11 +162,12 @@ class Place:
             gone.append(item.name)
         return gone
 
-    def _open_segment(self, name: str) -> int:
+    def open_segment(self, name: str) -> int:
+        """A handle on a segment's directory."""
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
 
     def _size(self, name: str) -> int:
-        handle = self._open_segment(name)
+        handle = self.open_segment(name)
         try:
             files = _names(handle)
             return sum(os.stat(file, dir_fd=handle, follow_symlinks=False).st_size for file in files)
@@ -175,7 +176,7 @@ class Place:
 
     def _remove(self, name: str) -> None:
         with self.acting():
-            handle = self._open_segment(name)
+            handle = self.open_segment(name)
             try:
                 # Only what we put there: files of others keep their directory.
                 for file in _names(handle):

@@ -7,12 +7,14 @@ make the recorder large. What cannot be sealed stays as it is: a `.part` is read
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
-from damod.errors import DamodError, NotFound
+from damod.errors import Conflict, DamodError, NotFound
 from damod.recorder.job import FOOTPRINT, OUTPUT_TYPES, PROC_STATS, VMAS
+from damod.recorder.place import Place, part
 from damod.recorder.sides import seal_side
 from damod.records.writer import seal
 
@@ -41,6 +43,10 @@ def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[
             seal_side(directory, f"{out}.{kind}", mode)
         except OSError as exc:
             problems.append(exc)
+    with contextlib.suppress(FileNotFoundError):
+        if not os.stat(part(out), dir_fd=directory, follow_symlinks=False).st_size:
+            # Its writer died before the first byte.
+            os.unlink(part(out), dir_fd=directory)
     try:
         warnings = seal(directory, out, existing="replace", mode=mode).warnings
         if output_type != "parquet":
@@ -52,6 +58,20 @@ def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[
     if problems:
         raise problems[-1]
     return warnings
+
+
+def seal_everything(directory: int, out: str, mode: int, output_type: str) -> Sequence[str]:
+    """`seal_all`, in the directory itself and in those of its segments that were not sealed when the recorder died."""
+    place = Place(directory, out, mode, None)
+    for segment in place.segments():
+        handle = place.open_segment(segment.name)
+        try:
+            # Another child may be at it: it has the part's lock, and it will finish.
+            with contextlib.suppress(Conflict):
+                seal_all(handle, out, mode, output_type)
+        finally:
+            os.close(handle)
+    return seal_all(directory, out, mode, output_type)
 
 
 def convert(directory: int, out: str, mode: int, output_type: str) -> None:
@@ -66,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--out", required=True, help="name of the record in it")
     words.add_argument("--mode", type=lambda text: int(text, 8), default=0o600, help="permission of the files")
     words.add_argument("--type", choices=OUTPUT_TYPES, default="parquet", help="what the record becomes")
+    words.add_argument("--segments", action="store_true", help="what was left in segments' directories as well")
     words.add_argument("--caller", help="uid,gid,groups... to be before any file is touched")
     options = words.parse_args(argv)
     # Whoever records has the processor before who only tidies up.
@@ -73,7 +94,8 @@ def main(argv: Sequence[str]) -> int:
     if options.caller:
         become([int(number) for number in options.caller.split(",")])
     try:
-        seal_all(options.directory, options.out, options.mode, options.type)
+        work = seal_everything if options.segments else seal_all
+        work(options.directory, options.out, options.mode, options.type)
     except DamodError as exc:
         print(exc.message, file=sys.stderr)
         return 1

@@ -48,6 +48,7 @@ READ_S = 0.4
 SIDES_S = 1.0
 _ROOM_BYTES = 1 << 20
 _ASK_AHEAD_S = 2.0
+_SEAL_POLL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -123,23 +124,30 @@ class Session:
         finally:
             if self._reader:
                 self._reader.raw.close()
+        if not self._aborted:
+            self._finish()
         if self._aborted:
             for perf in self._perfs:
                 perf.stop()
-            self._say({"kind": "done", **self._progress(), "state": "aborted", "file": part(self.job.out)})
-            return 0
-        self._finish()
+            for child, _ in self._sealing:
+                child.kill()
+        self._say({"kind": "done", **self._progress(), "state": "aborted" if self._aborted else "done"})
         return 0
 
     def _open(self) -> None:
         self.place.check()
-        if not self.job.force:
-            self.place.keep_old()
-        self._begin_segment()
         if self.job.events is not None:
             raw, header, formats = self._ring()
             known = [event_formats.parse(formats[name]) for name in self.job.events.names]
             self._reader = BulkReader(raw, header, known)
+        try:
+            if not self.job.force:
+                self.place.keep_old()
+            self._begin_segment()
+        except BaseException:
+            if self._reader:
+                self._reader.raw.close()
+            raise
 
     def _ring(self) -> tuple[RawRing, str, Mapping[str, str]]:
         events = self.job.events
@@ -231,15 +239,18 @@ class Session:
             if self._channel.closed:
                 self._end("damod is gone")
         if self._leash is not None and self._leash in ready:
-            try:
-                word = self._leash.recv(64)
-            except OSError:
-                word = b""
-            if word == b"abort":
-                self._aborted = True
-            self._end("the caller ended it" if word else "the caller is gone")
-            if not word:
-                self._leash = None
+            self._hear_caller(self._leash)
+
+    def _hear_caller(self, leash: socket.socket) -> None:
+        try:
+            word = leash.recv(64)
+        except OSError:
+            word = b""
+        if word == b"abort":
+            self._aborted = True
+        self._end("the caller ended it" if word else "the caller is gone")
+        if not word:
+            self._leash = None
 
     def _hear(self, message: Message) -> None:
         kind = message["kind"]
@@ -440,10 +451,10 @@ class Session:
             if directory != self.place.directory:
                 os.close(directory)
 
-    def _reap_seals(self, *, wait: bool = False) -> None:
+    def _reap_seals(self) -> None:
         for entry in list(self._sealing):
             child, name = entry
-            if not wait and child.poll() is None:
+            if child.poll() is None:
                 continue
             said = child.communicate()[1].decode(errors="replace").strip().splitlines()
             self._sealing.remove(entry)
@@ -481,9 +492,10 @@ class Session:
             if name:
                 self._move(directory)
             self._seal(directory, name)
-        self._reap_seals(wait=True)
+        while self._sealing and not self._aborted:
+            self._listen(_SEAL_POLL_S)
+            self._reap_seals()
         self._retain()
-        self._say({"kind": "done", **self._progress(), "state": "done"})
 
     def _discard(self) -> None:
         """Remove the files of a segment in which nothing was recorded."""
