@@ -81,12 +81,23 @@ def access_schema() -> pa.Schema:
 
 
 def checksum(batch: pa.RecordBatch) -> str:
-    """CRC-32 over the start, end, nr_accesses, age and end_ns columns, as decimal text."""
+    """CRC-32 over all values of all columns, as decimal text."""
     import zlib
 
+    import pyarrow.compute as pc
+
     value = 0
-    for name in ("end_ns", "start", "end", "nr_accesses", "age"):
-        value = zlib.crc32(batch.column(name).to_numpy().data, value)
+    for column in COLUMNS:
+        array = batch.column(column.name)
+        if column.type == "string":
+            parts = [pc.binary_length(array)]
+            value = zlib.crc32("\n".join(array.unique().to_pylist()).encode(), value)
+        elif column.type.startswith("list"):
+            parts = [pc.list_value_length(array), array.flatten()]
+        else:
+            parts = [array]
+        for part in parts:
+            value = zlib.crc32(part.to_numpy(zero_copy_only=False).data, value)
     return str(value)
 
 
