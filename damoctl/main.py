@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "start": Command("start", "start DAMON with given parameters"),
     "tune": Command("tune", "change parameters of running DAMON"),
     "stop": Command("stop", "stop DAMON that damod started"),
+    "record": Command("record", "record what monitoring finds, in files"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),

@@ -260,6 +260,11 @@ class Owner(View):
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
 
+    def slots_of(self, name: str) -> list[int]:
+        """The slots of a set; none if it does not run."""
+        self._reap()
+        return [item.slot for item in self._slots.of(name)]
+
     def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
         """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
 
