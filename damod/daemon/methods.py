@@ -76,7 +76,7 @@ async def show(
     """Every kdamond that runs, ours and others', with parameters, state and statistics."""
     daemon = call.daemon
     rows = await daemon.kernel_thread.run(daemon.owner.show, stats=stats, tried_regions=tried_regions, slot=kdamond)
-    return {"kdamonds": rows}
+    return {"kdamonds": rows, "modules": await daemon.kernel_thread.run(daemon.owner.modules)}
 
 
 @method("kdamonds.specs", needs=Role.VIEWER)
@@ -92,17 +92,20 @@ async def snapshot(
     call: Call[Service],
     *,
     kdamond: int | None = None,
-    source: Literal["auto", "ring", "tried_regions"] = "auto",
+    source: Literal["auto", "ring", "tried_regions", "damon_stat"] = "auto",
     filters: list[Any] | None = None,
+    scheme: int | None = None,
     timeout_s: float | None = None,
 ) -> Result:
-    """What DAMON sees now: a snapshot of each target."""
+    """What DAMON sees now: a snapshot of each target, or what a kdamond's scheme was tried on."""
     try:
         wanted = _FILTERS.validate_python(filters or ())
     except ValidationError as exc:
         problems = [{"path": "filters", "message": error["msg"]} for error in exc.errors(include_url=False)]
         raise SpecInvalid(f"the filters are wrong: {problems[0]['message']}", problems=problems) from exc
-    found = await call.daemon.looker.snapshot(kdamond, source=source, filters=wanted, timeout_s=timeout_s)
+    found = await call.daemon.looker.snapshot(
+        kdamond, source=source, filters=wanted, scheme=scheme, timeout_s=timeout_s
+    )
     return {"snapshots": [item.to_wire() for item in found]}
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from damod.access.snapshot import Regions
 from damod.daemon.slots import Owned, Slots, check_name
 from damod.daemon.view import View
-from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
+from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
 from damod.kernel import modules, paths, reader, tried
 from damod.kernel.control import Control, need_damon
@@ -452,6 +452,39 @@ class Owner(View):
                 self._own(self._identified(item, exc.facts["pid"]))
             raise
         self._own(replace(item, spec=spec, targets=targets))
+
+    def tried_of(self, slot: int, scheme: int) -> tuple[Regions, Scheme]:
+        """The regions that an installed scheme was tried on, and the scheme with its statistics.
+
+        Our own kdamonds are told to bring the files up to date, which takes until the scheme's next turn; of others'
+        what stands there is read. Raises NotFound for a slot or scheme that is not there, NoData for empty files.
+        """
+        self._reap()
+        life = next((life for life in self._lives() if life.on and life.slot == slot), None)
+        if life is None:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        spec = self._spec(life)
+        schemes = spec.contexts[0].schemes
+        if scheme >= len(schemes):
+            raise NotFound(
+                f"kdamond {slot} has no scheme {scheme}, only {len(schemes)} of them",
+                hint="`damoctl report damon` shows them; they are counted from 0",
+            )
+        if self._is_ours(life):
+            control = Control(self.kernel, self.features())
+            control.update_stats(slot)
+            control.update_tried_regions(slot)
+        regions = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme))
+        if not len(regions) and not self._is_ours(life):
+            raise NoData(
+                f"the kernel lists no regions that scheme {scheme} of kdamond {slot} was tried on",
+                hint="this kdamond is somebody else's, and only its owner tells the kernel to list them;"
+                " `damoctl adopt` makes it damod's",
+            )
+        return regions, reader.with_stats(self.kernel, slot, spec).contexts[0].schemes[scheme]
+
+    def _spec(self, life: reader.Life) -> Kdamond:
+        return self._slots.owned[life.slot].spec if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
 
     def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
         """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
