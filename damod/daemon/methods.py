@@ -44,12 +44,15 @@ async def tune(
     kdamonds: list[Any],
     name: str | None = None,
     base: list[Any] | None = None,
+    quota_goals_only: bool = False,
     dry_run: bool = False,
 ) -> Result:
     """Give a running set new parameters without a restart; with `base` only if it still has those."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
     expected = None if base is None else parse_kdamonds(base)
-    return await daemon.kernel_thread.run(daemon.owner.tune, name, specs, base=expected, dry_run=dry_run)
+    return await daemon.kernel_thread.run(
+        daemon.owner.tune, name, specs, base=expected, quota_goals_only=quota_goals_only, dry_run=dry_run
+    )
 
 
 @method("kdamonds.stop", needs=Role.OPERATOR)

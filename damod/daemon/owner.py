@@ -25,14 +25,14 @@ from damod.daemon.view import View
 from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
 from damod.kernel import modules, paths, reader, tried
-from damod.kernel.control import Control, need_damon
+from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.spec.diff import diff
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.needs import check
 from damod.spec.scheme import Scheme
 
@@ -162,11 +162,13 @@ class Owner(View):
         kdamonds: Sequence[Kdamond],
         *,
         base: Sequence[Kdamond] | None = None,
+        quota_goals_only: bool = False,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
 
         With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
+        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -181,6 +183,8 @@ class Owner(View):
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
                 hint="tune changes kdamonds that run; stop the set and start it with the new number",
             )
+        if quota_goals_only:
+            kdamonds = with_goals([item.spec for item in owned], kdamonds)
         targets = [self._targets(item) for item in kdamonds]
         self._check_nodes(kdamonds)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
@@ -193,14 +197,15 @@ class Owner(View):
         ]
         if not dry_run:
             control = Control(self.kernel, known)
+            word = COMMIT_GOALS if quota_goals_only else "commit"
             done: list[Owned] = []
             try:
                 for item, spec, processes in zip(owned, specs, targets, strict=True):
-                    self._change(control, item, spec, processes)
+                    self._change(control, item, spec, processes, word)
                     done.append(item)
             except DamodError:
                 for item in done:
-                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets)
+                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets, word)
                 raise
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
@@ -435,7 +440,9 @@ class Owner(View):
             return
         self._disown(item.slot)
 
-    def _change(self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None]) -> None:
+    def _change(
+        self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None], word: str = "commit"
+    ) -> None:
         if _anew(item, spec):
             control.stop(item.slot)
             try:
@@ -446,7 +453,7 @@ class Owner(View):
             self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
             return
         try:
-            control.commit(item.slot, self._with_tuned(control, item, spec))
+            control.commit(item.slot, self._with_tuned(control, item, spec), word=word)
         except KernelRefused as exc:
             if exc.facts.get("pid") not in (None, item.pid):
                 self._own(self._identified(item, exc.facts["pid"]))
@@ -497,6 +504,23 @@ class Owner(View):
 
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
+
+
+def with_goals(running: Sequence[Kdamond], wanted: Sequence[Kdamond]) -> list[Kdamond]:
+    """The running specs with the quota goals of the wanted ones. Raises UsageError, SpecInvalid."""
+    made = []
+    for index, (old, new) in enumerate(zip(running, wanted, strict=True)):
+        plain = old.model_dump(mode="json")
+        schemes, others = plain["contexts"][0]["schemes"], new.contexts[0].schemes
+        if len(schemes) != len(others):
+            raise UsageError(
+                f"kdamond {index} has {len(schemes)} schemes, not {len(others)}; only quota goals were to be changed",
+                hint="leave --quota_goals_only out to change everything that is given",
+            )
+        for scheme, other in zip(schemes, others, strict=True):
+            scheme["quotas"]["goals"] = [goal.model_dump(mode="json") for goal in other.quotas.goals]
+        made.append(plain)
+    return list(parse_kdamonds(made))
 
 
 def _anew(item: Owned, spec: Kdamond) -> bool:

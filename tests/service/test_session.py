@@ -60,6 +60,22 @@ def test_what_schemes_were_tried_on(damoctl: Run) -> None:
         assert rows and all("access 0 hz" in row for row in rows)
 
 
+def test_tune_says_before_it_does(damoctl: Run) -> None:
+    """What changes is printed and then done; with --dry_run only printed; the goals alone when only they are meant."""
+    quota = ["--damos_action", "pageout", "--damos_quota_interval", "1s", "--damos_quota_space", "1M"]
+    ok(damoctl("start", "paddr", *quota, "--damos_quota_goal", "user_input", "100", "5", "--take_over"))
+    dry = ok(damoctl("tune", "--dry_run", "--damos_quota_space", "2M"))
+    assert dry == "kdamonds[0].contexts[0].schemes[0].quotas.sz_bytes: 1024.000 KiB -> 2.000 MiB\n"
+    assert ok(damoctl("tune", "--damos_quota_space", "2M")) == dry
+    assert ok(damoctl("tune", "--damos_quota_space", "2M")) == "nothing changes\n"
+    goals = ["--damos_quota_goal", "user_input", "100", "50", "--damos_quota_space", "3M", "--quota_goals_only"]
+    assert ok(damoctl("tune", *goals)) == (
+        "kdamonds[0].contexts[0].schemes[0].quotas.goals[0].current_value: 5 -> 50\n"
+    )
+    refused = damoctl("tune", "--damos_quota_goal_tuner", "temporal", "--damos_apply_interval", "1", "--scheme", "7")
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
 def test_two_sets_do_not_disturb_each_other(damoctl: Run) -> None:
     """Stopping one kdamond leaves the pid and the ages of the other."""
     ok(damoctl("start", "paddr", "--take_over", "--name", "first"))

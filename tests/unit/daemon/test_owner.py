@@ -389,6 +389,26 @@ def test_tried_regions_of_others_are_only_read(owners):
     assert unused()
 
 
+def test_only_the_quota_goals(kernel, owner):
+    """Of a whole spec only the goals are taken, and only they are committed; nothing else of the kdamond moves."""
+
+    def spec(target, sample, **more):
+        goal = {"metric": "user_input", "target_value": target, "current_value": 5}
+        quotas = {"sz_bytes": "1M", "reset_interval_ms": "1s", "goals": [goal]}
+        return specs({"intervals": {"sample_us": sample}, "schemes": [{"action": "pageout", "quotas": quotas, **more}]})
+
+    owner.start("a", spec(100, "5ms"))
+    kernel.fail(errno.EIO, path="state", value="commit")
+    answer = owner.tune(None, spec(200, "10ms"), quota_goals_only=True)
+    assert [(one["path"].rpartition(".")[2], one["new"]) for one in answer["changes"]] == [("target_value", "200")]
+    assert kernel.damon.read("kdamonds/0/contexts/0/monitoring_attrs/intervals/sample_us") == "5000"
+    assert kernel.damon.read("kdamonds/0/contexts/0/schemes/0/quotas/goals/0/target_value") == "200"
+    with pytest.raises(UsageError, match="1 schemes, not 0"):
+        owner.tune(None, specs({}), quota_goals_only=True)
+    with pytest.raises(KernelRefused, match="EIO"):
+        owner.tune(None, spec(200, "10ms"))
+
+
 def test_two_damods(kernel, owner, tmp_path):
     """A second damod with another runtime directory sees the first one's kdamonds as foreign and keeps off them."""
     owner.start("a", specs({}))
