@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "start": Command("start", "start DAMON with given parameters"),
     "tune": Command("tune", "change parameters of running DAMON"),
     "stop": Command("stop", "stop DAMON that damod started"),
+    "record": Command("record", "record what monitoring finds, in files"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "convert_record_format": Command("convert_record_format", "write a record in another format"),
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),

@@ -24,6 +24,7 @@ from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
+from damod.daemon.recordings import Recordings
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -36,8 +37,12 @@ from damod.systemd import Notifier, activated_socket, watchdog_interval_s
 log = structlog.get_logger(__name__)
 
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
-REQUEST_GRACE_S = 0.4
-KERNEL_GRACE_S = 0.3
+REQUEST_GRACE_S = 0.3
+KERNEL_GRACE_S = 0.2
+# Recorders are told first and go on sealing without us; most of them need less.
+RECORDER_GRACE_S = 0.2
+# A busy kernel answers within an aggregation; who asks how things are should not wait longer than this.
+STATUS_PATIENCE_S = 2.0
 
 
 class Service:
@@ -59,11 +64,15 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.recordings = Recordings(
+            kernel, self.owner, self.kernel_thread, self.looker, Path(settings.state_dir), Path(settings.record_dir)
+        )
         self.ready = asyncio.Event()
         self._reread = reread
         self._notifier = Notifier()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
+        self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings))
 
@@ -81,6 +90,7 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            await self.recordings.restore()
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -91,12 +101,18 @@ class Service:
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
+                if self._server.access.operator_gid is None:
+                    log.warning(
+                        "there is no operators' group; only root, and the user of damod, may change things",
+                        operator_group=self.settings.operator_group,
+                    )
                 self.ready.set()
                 await self._stopping.wait()
                 self._notifier.stopping()
                 log.info("stopping")
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
+            await self.recordings.close(RECORDER_GRACE_S)
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
@@ -137,14 +153,28 @@ class Service:
         kernel = {"name": self.kernel.name, "release": self.kernel.release}
         return {"version": __version__, "protocol": PROTOCOL_VERSION, "kernel": kernel}
 
-    def status(self) -> Mapping[str, Any]:
-        """The daemon's own part of `daemon.status`."""
-        return {
+    async def status(self) -> Mapping[str, Any]:
+        """The result of `daemon.status`. A kernel that blocks does not keep it waiting: then it is the last known."""
+        looking = asyncio.ensure_future(self.kernel_thread.run(self.owner.status))
+        done, _ = await asyncio.wait([looking], timeout=STATUS_PATIENCE_S)
+        if done:
+            self._seen = looking.result()
+        seen = dict(self._seen)
+        if not done:
+            told = f"the kernel has been busy for over {STATUS_PATIENCE_S:.0f} s; this is how things were before"
+            seen["problems"] = [*seen["problems"], told]
+        daemon = {
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
             "socket": self._socket_path,
             "connections": self._server.connections,
+        }
+        return {
+            "daemon": daemon,
+            **seen,
+            "recordings": [item for item in self.recordings.all() if item["running"]],
+            "problems": [*seen["problems"], *self.recordings.problems()],
         }
 
     def _locked_directories(self) -> list[str]:
