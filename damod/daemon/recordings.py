@@ -672,8 +672,7 @@ class Recordings:
     ) -> None:
         """Seal what lies unfinished in a directory."""
         process = await asyncio.create_subprocess_exec(
-            *seal_command(directory, recording.out, mode, output_type, caller),
-            "--segments",
+            *seal_command(directory, recording.out, mode, output_type, caller, "--segments"),
             pass_fds=(directory,),
             env=_environ(),
             stdin=subprocess.DEVNULL,

@@ -25,6 +25,10 @@ from typing import Any, cast
 
 import numpy as np
 
+# Loaded while we are ourselves: the caller may not be able to read where it lies.
+import pyarrow.compute
+import pyarrow.ipc  # noqa: F401
+
 from damod import __version__
 from damod.access.select import Selection
 from damod.access.select import snapshots as selected
@@ -141,8 +145,12 @@ class Session:
             known = [event_formats.parse(formats[name]) for name in self.job.events.names]
             self._reader = BulkReader(raw, header, known)
         try:
+            left = self.place.claim()
             if not self.job.force:
                 self.place.keep_old()
+            if left:
+                # What an interrupted recording left is sealed meanwhile, as the old record that it is.
+                self._seal(self.place.directory, "", f"{self.job.out}.old")
             self._begin_segment()
         except BaseException:
             if self._reader:
@@ -438,9 +446,11 @@ class Session:
             self.place.move(name, directory, name)
             self.place.move(part(name), directory, part(name))
 
-    def _seal(self, directory: int, name: str) -> None:
+    def _seal(self, directory: int, name: str, out: str | None = None) -> None:
         """Start a child that seals the segment in `directory`, which is closed."""
-        argv = seal_command(directory, self.job.out, self.job.mode, self.job.output_type, self.job.caller)
+        job = self.job
+        existing = ("--existing", "replace" if job.force else "old")
+        argv = seal_command(directory, out or job.out, job.mode, job.output_type, job.caller, *existing)
         try:
             child = subprocess.Popen(argv, pass_fds=(directory,), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         except OSError as exc:
