@@ -28,7 +28,10 @@ METADATA_KEY = "damod"
 SERIES_KEY = "damod.series"
 """Key in a batch's own metadata (Arrow stream only): series that are new with this batch, as a JSON list."""
 CRC_KEY = "damod.crc32"
-"""Key in a batch's own metadata (Arrow stream only): `checksum` of its columns."""
+"""Key of the check sum (`crc`) in the metadata of a stream, of each of its batches and of a Parquet file."""
+
+GROUPS_KEY = "damod.groups"
+"""Key in the metadata of a Parquet file: [begin, end, CRC-32] of each row group's bytes in the file, as JSON."""
 
 
 class Column(NamedTuple):
@@ -78,27 +81,6 @@ def access_schema() -> pa.Schema:
         "list<int32>": pa.list_(pa.field("element", pa.int32(), nullable=False)),
     }
     return pa.schema([pa.field(column.name, types[column.type], nullable=False) for column in COLUMNS])
-
-
-def checksum(batch: pa.RecordBatch) -> str:
-    """CRC-32 over all values of all columns, as decimal text."""
-    import zlib
-
-    import pyarrow.compute as pc
-
-    value = 0
-    for column in COLUMNS:
-        array = batch.column(column.name)
-        if column.type == "string":
-            parts = [pc.binary_length(array)]
-            value = zlib.crc32("\n".join(array.unique().to_pylist()).encode(), value)
-        elif column.type.startswith("list"):
-            parts = [pc.list_value_length(array), array.flatten()]
-        else:
-            parts = [array]
-        for part in parts:
-            value = zlib.crc32(part.to_numpy(zero_copy_only=False).data, value)
-    return str(value)
 
 
 @dataclass(frozen=True, slots=True)
