@@ -548,7 +548,7 @@ class Recordings:
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 pass_fds=passed,
-                env=_environ(),
+                env=recorder_environ(),
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C in the daemon's terminal is the daemon's to handle.
                 start_new_session=True,
@@ -674,7 +674,7 @@ class Recordings:
         process = await asyncio.create_subprocess_exec(
             *seal_command(directory, recording.out, mode, output_type, caller, "--segments"),
             pass_fds=(directory,),
-            env=_environ(),
+            env=recorder_environ(),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -785,7 +785,7 @@ class Recordings:
             self._recordings.pop(recording.name, None)
 
 
-def _environ() -> dict[str, str]:
+def recorder_environ() -> dict[str, str]:
     """The recorder's environment: our own modules wherever they lie, and libraries that keep small."""
     root = str(Path(damod.__file__).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -50,6 +50,8 @@ from damod.records.writer import RecordWriter
 READ_S = 0.4
 """How often the ring is emptied into the file: what is older than this, and a little, survives a crash."""
 SIDES_S = 1.0
+# Reads in a row of a ring that fills as fast as it is read, before somebody else is listened to.
+_READS = 16
 _ROOM_BYTES = 1 << 20
 _ASK_AHEAD_S = 2.0
 _SEAL_POLL_S = 0.05
@@ -216,7 +218,7 @@ class Session:
                 sides_due = max(sides_due + SIDES_S, now)
             if now >= read_due:
                 self._take()
-                read_due = max(read_due + READ_S, now)
+                read_due = now if self._reader and self._reader.behind else max(read_due + READ_S, now)
             if deadline is not None and now >= deadline:
                 self._end("its time is over")
             elif now >= self._flush_due:
@@ -229,6 +231,8 @@ class Session:
                 self._listen(max(until - time.monotonic(), 0))
         if not self._aborted:
             self._take()
+            while self._reader and self._reader.behind and not self._aborted:
+                self._take()
 
     def _end(self, why: str) -> None:
         if not self._stop:
@@ -327,13 +331,19 @@ class Session:
         """Everything that is in the ring, into the file."""
         if self._reader is None:
             return
-        read = self._reader.read()
+        for _ in range(_READS):
+            self._take_once(self._reader)
+            if not self._reader.behind:
+                break
+        if isinstance(self._reader.raw, PipedRing) and self._reader.raw.ended:
+            self._end("its kdamonds have ended")
+
+    def _take_once(self, reader: BulkReader) -> None:
+        read = reader.read()
         self.counts.lost += read.lost
         self._lost_unsaid += read.lost
         found = [*self._assembler.feed(read), *self._assembler.flush(self._monotonic_ns())]
         self._write([self._snapshot(item) for item in found])
-        if isinstance(self._reader.raw, PipedRing) and self._reader.raw.ended:
-            self._end("its kdamonds have ended")
 
     def _snapshot(self, whole: Whole) -> tuple[Snapshot, int | None]:
         """The snapshot that an aggregation is, and the scheme whose tried regions these are."""
