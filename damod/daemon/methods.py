@@ -135,6 +135,7 @@ async def record_start(
     force: bool = False,
     perf: str | None = None,
     selection: dict[str, Any] | None = None,
+    follow: bool = True,
 ) -> Result:
     """Record what runs, or `kdamonds` started for it; answers once nothing is missed any more.
 
@@ -162,6 +163,7 @@ async def record_start(
         force=force,
         perf=perf,
         selection=selection,
+        follow=follow,
     )
     return await call.daemon.recordings.start(ask, call.peer, call.files)
 

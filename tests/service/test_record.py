@@ -497,3 +497,24 @@ def test_two_recordings_do_not_share_a_file(damoctl: Run, daemon: LocalDaemon, t
         child.communicate(timeout=20)
     assert child.returncode == 0
     assert without_a_gap(rows(tmp_path / "damon.data"))
+
+
+def test_children_are_followed(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """Processes that the target starts become targets too, unless that is not wanted."""
+    for words, least in ((["--out", "all.data"], 2), (["--out", "one.data", "--exclude_child_tasks"], 1)):
+        ok(damoctl("record", "sleep 7 & sleep 7; wait", "--take_over", *words))
+        found = rows(tmp_path / words[1])
+        assert len({row["pid"] for row in found}) >= least
+        assert (len({row["pid"] for row in found}) == 1) == (least == 1)
+    assert kdamonds(daemon) == []
+
+
+def test_schemes_regions_are_recorded(damoctl: Run, tmp_path: Path) -> None:
+    """--schemes_target_regions writes what the schemes tried, by scheme."""
+    ok(damoctl("start", "paddr", "--take_over", "--damos_action", "stat", "--damos_access_rate", "50%", "100%",
+               "--damos_action", "stat"))  # fmt: skip
+    ok(damoctl("record", "--schemes_target_regions", "--timeout", "2.5"))
+    found = rows(tmp_path / "damon.data")
+    assert {row["scheme"] for row in found} == {0, 1}
+    assert min(row["nr_accesses"] for row in found if row["scheme"] == 0) >= 10
+    assert len({row["end_ns"] for row in found if row["scheme"] == 1}) > 5
