@@ -20,6 +20,7 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.children import Follower
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
@@ -61,6 +62,7 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.follower = Follower(kernel, self.owner, self.kernel_thread)
         self.ready = asyncio.Event()
         self._reread = reread
         self._notifier = Notifier()
@@ -84,6 +86,7 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            await self.follower.update()
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -105,6 +108,7 @@ class Service:
                 log.info("stopping")
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
+            await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
@@ -162,7 +166,7 @@ class Service:
             "socket": self._socket_path,
             "connections": self._server.connections,
         }
-        return {"daemon": daemon, **seen}
+        return {"daemon": daemon, "children": self.follower.status(), **seen}
 
     def _locked_directories(self) -> list[str]:
         """The state directory; for root on the machine's own kernel also the system's, which stands for that kernel."""

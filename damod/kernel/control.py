@@ -87,6 +87,10 @@ class Control:
         self._read_back(slot, wanted)
         return todo
 
+    def stage(self, slot: int, spec: Kdamond) -> None:
+        """Write the files without telling the kdamond."""
+        self._apply(slot, differences(writes(spec, slot, self.features), self._read))
+
     def stop(self, slot: int) -> int | None:
         """Turn a kdamond off and wait until it is; the pid it had, None if it did not run."""
         pid = reader.life(self.kernel, slot).pid
