@@ -16,7 +16,7 @@ from damoctl.flags.group import LEVELS, Grouped, Item, group, show
 from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
-from damod.errors import DamodError, FeatureMissing, SpecInvalid, UsageError
+from damod.errors import DamodError, FeatureMissing, NotFound, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
@@ -408,13 +408,16 @@ def explain(problem: DamodError, given: Sequence[Given]) -> DamodError:
     """A judgement about spec paths, told in the names of the options that set them."""
     if isinstance(problem, FeatureMissing) and problem.facts.get("missing"):
         return _explain_missing(problem, given)
-    if not isinstance(problem, SpecInvalid) or not given:
+    if not isinstance(problem, (SpecInvalid, NotFound)) or not problem.facts.get("problems") or not given:
         return problem
     lines = []
-    for item in problem.facts.get("problems", ()):
+    for item in problem.facts["problems"]:
         path, message = str(item["path"]), str(item["message"])
         lines.append(f"{_who(path, message, given)}: {message}")
-    return problems_error("the options", list(dict.fromkeys(lines)), hint=problem.hint)
+    lines = list(dict.fromkeys(lines))
+    if isinstance(problem, NotFound):
+        return NotFound(problems_error("the options", lines).message, hint=problem.hint, **problem.facts)
+    return problems_error("the options", lines, hint=problem.hint)
 
 
 def _explain_missing(problem: FeatureMissing, given: Sequence[Given]) -> FeatureMissing:
