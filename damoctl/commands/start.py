@@ -38,6 +38,7 @@ OWN = (
         "command",
         "Stop somebody else's DAMON or the damon_stat module that is in the way.",
     ),
+    Option(("--include_child_tasks",), "command", "Monitor the targets' present and future child processes too."),
     DRY_RUN,
     JSON,
     DEBUG,
@@ -83,6 +84,7 @@ def run(argv: list[str], ctx: Context) -> int:
                 kdamonds=compiled.spec["kdamonds"],
                 name=line.last("--name", "adhoc"),
                 take_over=line.has("--take_over"),
+                include_child_tasks=line.has("--include_child_tasks"),
                 dry_run=dry_run,
             )
         except DamodError as error:

@@ -26,6 +26,8 @@ OWN = (
     SCHEME,
     Option(("--full",), "command", "What is not given goes back to its default, as with damo."),
     Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are changed."),
+    Option(("--include_child_tasks",), "command", "Monitor the targets' child processes from now on."),
+    Option(("--exclude_child_tasks",), "command", "Do so no longer."),
     DRY_RUN,
     JSON,
     DEBUG,
@@ -40,12 +42,10 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("tune", "Change parameters of running DAMON, without a restart.", EXAMPLES, OWN))
         return 0
-    from damoctl.flags.compile import compile_line, explain
+    from damoctl.flags.compile import compile_line, explain, parse_line
     from damoctl.flags.partial import apply_partial, of_compiled
-    from damoctl.flags.table import OPTIONS
-    from damoctl.flags.words import parse
 
-    line = parse(argv, [*OPTIONS, *OWN])
+    line = parse_line(argv, OWN)
     with ctx.client() as client:
         nodes = node_ram(client)
         compiled = compile_line(line, node_ram=nodes, partial=not line.has("--full"))
@@ -55,18 +55,20 @@ def run(argv: list[str], ctx: Context) -> int:
                 hint="`damoctl start` starts and watches a command",
             )
         name = line.last("--name") or None
+        children = True if line.has("--include_child_tasks") else False if line.has("--exclude_child_tasks") else None
         base = None
         if compiled.whole or line.has("--full"):
             wanted = compiled.spec["kdamonds"]
         else:
-            change = of_compiled(compiled)
+            change = of_compiled(compiled) if compiled.anything or children is None else None
             base = client.call("kdamonds.specs", name=name)["kdamonds"]
-            wanted = apply_partial(base, change)
+            wanted = apply_partial(base, change) if change else base
         words = {
             "kdamonds": wanted,
             "name": name,
             "base": base,
             "quota_goals_only": line.has("--quota_goals_only"),
+            "include_child_tasks": children,
         }
         as_json = line.has("--json") or ctx.json
         try:

@@ -32,11 +32,26 @@ async def status(call: Call[Service]) -> Result:
 
 @method("kdamonds.start", needs=Role.OPERATOR)
 async def start(
-    call: Call[Service], *, kdamonds: list[Any], name: str = "adhoc", take_over: bool = False, dry_run: bool = False
+    call: Call[Service],
+    *,
+    kdamonds: list[Any],
+    name: str = "adhoc",
+    take_over: bool = False,
+    include_child_tasks: bool = False,
+    dry_run: bool = False,
 ) -> Result:
     """Start a set of kdamonds: all of them or none."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
-    return await daemon.kernel_thread.run(daemon.owner.start, name, specs, take_over=take_over, dry_run=dry_run)
+    result = await daemon.kernel_thread.run(
+        daemon.owner.start,
+        name,
+        specs,
+        take_over=take_over,
+        include_child_tasks=include_child_tasks,
+        dry_run=dry_run,
+    )
+    await daemon.follower.update()
+    return result
 
 
 @method("kdamonds.tune", needs=Role.OPERATOR)
@@ -47,14 +62,23 @@ async def tune(
     name: str | None = None,
     base: list[Any] | None = None,
     quota_goals_only: bool = False,
+    include_child_tasks: bool | None = None,
     dry_run: bool = False,
 ) -> Result:
     """Give a running set new parameters without a restart; with `base` only if it still has those."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
     expected = None if base is None else parse_kdamonds(base)
-    return await daemon.kernel_thread.run(
-        daemon.owner.tune, name, specs, base=expected, quota_goals_only=quota_goals_only, dry_run=dry_run
+    result = await daemon.kernel_thread.run(
+        daemon.owner.tune,
+        name,
+        specs,
+        base=expected,
+        quota_goals_only=quota_goals_only,
+        include_child_tasks=include_child_tasks,
+        dry_run=dry_run,
     )
+    await daemon.follower.update()
+    return result
 
 
 @method("kdamonds.stop", needs=Role.OPERATOR)
@@ -62,6 +86,7 @@ async def stop(call: Call[Service], *, name: str | None = None, kdamond: int | N
     """Stop a set, one kdamond by its index, or (neither given) everything that damod runs."""
     daemon = call.daemon
     stopped = await daemon.kernel_thread.run(daemon.owner.stop, name, kdamond)
+    await daemon.follower.update()
     if not stopped:
         raise NotFound("there is nothing to stop: damod runs no kdamond", hint="`damoctl status` shows who else does")
     return {"stopped": stopped}

@@ -20,19 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from damod.access.snapshot import Regions
+from damod.daemon import family
 from damod.daemon.slots import Owned, Slots, check_name
 from damod.daemon.view import View
 from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
-from damod.kernel import modules, paths, reader, tried
+from damod.kernel import modules, paths, places, reader, tried
 from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
-from damod.kernel.interface import Kernel
+from damod.kernel.interface import Kernel, ProcessEvent
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.spec.diff import diff
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond, parse_kdamonds
+from damod.spec.kdamond import Kdamond, Target, parse_kdamonds
 from damod.spec.needs import check
 from damod.spec.scheme import Scheme
 
@@ -95,9 +96,15 @@ class Owner(View):
     # -- sets ------------------------------------------------------------------------------------------------------
 
     def start(
-        self, name: str, kdamonds: Sequence[Kdamond], *, take_over: bool = False, dry_run: bool = False
+        self,
+        name: str,
+        kdamonds: Sequence[Kdamond],
+        *,
+        take_over: bool = False,
+        include_child_tasks: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Start a set: all of its kdamonds or none.
+        """Start a set: all of its kdamonds or none. With `include_child_tasks`, `follow` adds descendants of targets.
 
         Returns {"name", "kdamonds": [{"index", "pid", "state"}], "notes"}; a dry run has "writes" per kdamond instead
         and touches nothing. Raises SpecInvalid/UsageError, NotFound (a pid), Conflict, FeatureMissing, KernelRefused.
@@ -116,7 +123,9 @@ class Owner(View):
                 name=name,
             )
         targets = [self._targets(item) for item in kdamonds]
-        self._check_nodes(kdamonds)
+        if include_child_tasks:
+            _need_processes(kdamonds)
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         for spec in specs:
             _check_obsolete(spec, 0)
@@ -146,7 +155,15 @@ class Owner(View):
             if take_over:
                 self._switch_modules_off()
             for index, (slot, spec) in enumerate(zip(free, specs, strict=False)):
-                item = Owned(slot, name, index, spec, started_ns=self.kernel.clock.time_ns(), targets=targets[index])
+                item = Owned(
+                    slot,
+                    name,
+                    index,
+                    spec,
+                    started_ns=self.kernel.clock.time_ns(),
+                    targets=targets[index],
+                    family=dict(targets[index]) if include_child_tasks else None,
+                )
                 self._own(item)
                 started.append(item)
                 self._own(self._identified(item, control.start(slot, spec)))
@@ -165,12 +182,14 @@ class Owner(View):
         *,
         base: Sequence[Kdamond] | None = None,
         quota_goals_only: bool = False,
+        include_child_tasks: bool | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
 
         With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
-        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed.
+        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed. Descendants of
+        targets are followed from now on, or no longer, or (None) as before.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -187,8 +206,10 @@ class Owner(View):
             )
         if quota_goals_only:
             kdamonds = with_goals([item.spec for item in owned], kdamonds)
-        targets = [self._targets(item) for item in kdamonds]
-        self._check_nodes(kdamonds)
+        if include_child_tasks:
+            _need_processes(kdamonds)
+        targets = [self._targets(spec, item) for spec, item in zip(kdamonds, owned, strict=True)]
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         known = self.features() if dry_run else self._try_features()
         check(specs, known)
@@ -205,11 +226,12 @@ class Owner(View):
             done: list[Owned] = []
             try:
                 for item, spec, processes in zip(owned, specs, targets, strict=True):
-                    self._change(control, item, spec, processes, word)
+                    watched = _family(item, processes, include_child_tasks)
+                    self._change(control, item, replace(item, spec=spec, targets=processes, family=watched), word)
                     done.append(item)
             except DamodError:
                 for item in done:
-                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets, word)
+                    self._change(control, self._slots.owned[item.slot], item, word)
                 raise
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
@@ -258,6 +280,46 @@ class Owner(View):
         self._save()
         return [{"index": item.slot, "pid": item.pid} for item in self._slots.of(name)]
 
+    # -- descendants of targets ------------------------------------------------------------------------------------
+
+    def follows(self) -> bool:
+        """Whether any set's targets are to be followed."""
+        return any(item.family is not None for item in self._slots.owned.values())
+
+    def follow(self, events: Sequence[ProcessEvent] | None) -> None:
+        """Make newly born descendants targets, and drop those that have ended; None: look, since events were lost.
+
+        The kdamond keeps running, and the other targets their regions. Raises DamodError where the kernel refuses.
+        """
+        self._reap()
+        proc = self.kernel.proc
+        for item in [item for item in self._slots.owned.values() if item.family is not None]:
+            before = item.family or {}
+            now = family.by_looking(before, proc) if events is None else family.by_events(before, events, proc)
+            # Without any target left the kdamond ends by itself.
+            if now and now != before:
+                self._retarget(item, replace(item, family=now))
+
+    def _retarget(self, item: Owned, new: Owned) -> None:
+        control = Control(self.kernel, self.features())
+        try:
+            if control.features.has("obsolete_target"):
+                control.commit(item.slot, self._with_tuned(control, item, _marked(item, new)))
+                # The kdamond has dropped them; from now on the list is counted without them.
+                control.stage(item.slot, self._with_tuned(control, item, new.now))
+            else:
+                control.commit(item.slot, self._with_tuned(control, item, new.now))
+        except DamodError:
+            # A process that ended meanwhile is refused, and 6.12 ends the kdamond over that.
+            new = replace(new, family=family.alive(new.processes, self.kernel.proc))
+            if not new.family or reader.life(self.kernel, item.slot).pid == item.pid:
+                raise
+            control.stop(item.slot)
+            self._own(self._identified(new, control.start(item.slot, new.now)))
+            self._problems.append(f"kdamond {item.slot} was started anew for the children of its targets")
+            return
+        self._own(new)
+
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def specs(self, name: str | None = None) -> list[Kdamond]:
@@ -279,9 +341,9 @@ class Owner(View):
         item = self._our_slot(slot)
         known = self.features()
         probing = Scheme(action="stat", filters=tuple(filters))
-        (context,) = item.spec.contexts
+        (context,) = item.now.contexts
         with_probe = context.model_copy(update={"schemes": (*context.schemes, probing)})
-        spec = item.spec.model_copy(update={"contexts": (with_probe,)})
+        spec = item.now.model_copy(update={"contexts": (with_probe,)})
         check([spec], known)
         control = Control(self.kernel, known)
         control.commit(slot, self._with_tuned(control, item, spec))
@@ -289,7 +351,7 @@ class Owner(View):
             control.update_tried_regions(slot)
             return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
         finally:
-            control.commit(slot, self._with_tuned(control, item, item.spec))
+            control.commit(slot, self._with_tuned(control, item, item.now))
 
     # -- whose is it -----------------------------------------------------------------------------------------------
 
@@ -325,12 +387,21 @@ class Owner(View):
 
     # -- before a start --------------------------------------------------------------------------------------------
 
-    def _targets(self, spec: Kdamond) -> dict[int, int | None]:
-        """pid -> start time of the processes a spec watches. Raises NotFound if one is not there."""
+    def _targets(self, spec: Kdamond, running: Owned | None = None) -> dict[int, int | None]:
+        """pid -> start time of the processes a spec watches.
+
+        Raises NotFound if one is not there, unless it has ended while its children are followed in `running`.
+        """
         found: dict[int, int | None] = {}
+        ended = {}
+        if running and running.family is not None:
+            ended = {pid: start for pid, start in running.targets.items() if pid not in running.family}
         for context in spec.contexts:
             for target in context.targets:
                 if context.ops == "paddr" or not target.pid:
+                    continue
+                if target.pid in ended:
+                    found[target.pid] = ended[target.pid]
                     continue
                 if not self.kernel.proc.alive(target.pid):
                     raise NotFound(
@@ -340,23 +411,6 @@ class Owner(View):
                     )
                 found[target.pid] = self.kernel.proc.start_time(target.pid)
         return found
-
-    def _check_nodes(self, kdamonds: Sequence[Kdamond]) -> None:
-        """Raise NotFound for a NUMA node that this machine does not have."""
-        for context in (context for item in kdamonds for context in item.contexts):
-            for index, scheme in enumerate(context.schemes):
-                nodes = [scheme.target_nid, *(dest.id for dest in scheme.dests)]
-                nodes += [goal.nid for goal in scheme.quotas.goals]
-                for nid in nodes:
-                    try:
-                        if nid is not None:
-                            self.kernel.proc.numa_node_ram(nid)
-                    except LookupError as exc:
-                        raise NotFound(
-                            f"scheme {index} ({scheme.action}) names NUMA node {nid}, which this machine does not have",
-                            hint="/sys/devices/system/node lists the nodes",
-                            nid=nid,
-                        ) from exc
 
     def _refuse_in_the_way(self, take_over: bool) -> None:
         """Raise Conflict for what a start would have to push aside and was not told to."""
@@ -449,29 +503,28 @@ class Owner(View):
             return
         self._disown(item.slot)
 
-    def _change(
-        self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None], word: str = "commit"
-    ) -> None:
-        if _anew(item, spec):
+    def _change(self, control: Control, item: Owned, new: Owned, word: str = "commit") -> None:
+        if _anew(item, new.spec):
             control.stop(item.slot)
             try:
-                pid = control.start(item.slot, spec)
+                pid = control.start(item.slot, new.now)
             except DamodError:
-                self._own(self._identified(item, control.start(item.slot, item.spec)))
+                self._own(self._identified(item, control.start(item.slot, item.now)))
                 raise
-            self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
+            self._own(self._identified(new, pid))
             return
         try:
-            control.commit(item.slot, self._with_tuned(control, item, spec), word=word)
+            control.commit(item.slot, self._with_tuned(control, item, new.now), word=word)
         except KernelRefused as exc:
             if exc.facts.get("pid") not in (None, item.pid):
                 self._own(self._identified(item, exc.facts["pid"]))
             raise
-        left = _without_obsolete(spec)
-        if left != spec:
+        left = _without_obsolete(new.spec)
+        if left != new.spec:
             # They are gone from the kernel's array now, and the next commit goes by position.
-            control.stage(item.slot, left)
-        self._own(replace(item, spec=left, targets=targets))
+            new = replace(new, spec=left)
+            control.stage(item.slot, new.now)
+        self._own(replace(new, pid=item.pid, pid_start=item.pid_start))
 
     def tried_of(self, slot: int, scheme: int) -> tuple[Regions, Scheme]:
         """The regions that an installed scheme was tried on, and the scheme with its statistics.
@@ -504,7 +557,7 @@ class Owner(View):
         return regions, reader.with_stats(self.kernel, slot, spec).contexts[0].schemes[scheme]
 
     def _spec(self, life: reader.Life) -> Kdamond:
-        return self._slots.owned[life.slot].spec if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
+        return self._slots.owned[life.slot].now if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
 
     def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
         """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
@@ -534,6 +587,36 @@ def with_goals(running: Sequence[Kdamond], wanted: Sequence[Kdamond]) -> list[Kd
             scheme["quotas"]["goals"] = [goal.model_dump(mode="json") for goal in other.quotas.goals]
         made.append(plain)
     return list(parse_kdamonds(made))
+
+
+def _need_processes(kdamonds: Sequence[Kdamond]) -> None:
+    for index, context in ((index, context) for index, item in enumerate(kdamonds) for context in item.contexts):
+        if context.ops != "vaddr":
+            raise UsageError(
+                f"child tasks cannot be included: kdamond {index} monitors {context.ops}, and only vaddr has processes"
+                " whose children could be targets",
+                hint="give a pid or a command, or leave --include_child_tasks out",
+            )
+
+
+def _family(item: Owned, targets: dict[int, int | None], follow: bool | None) -> dict[int, int | None] | None:
+    """The processes to watch after a change: as before, unless other targets are given or following begins or ends."""
+    if follow is False or (follow is None and item.family is None):
+        return None
+    return item.family if item.family is not None and targets == item.targets else dict(targets)
+
+
+def _marked(item: Owned, new: Owned) -> Kdamond:
+    """The targets as they were, with those that have ended marked obsolete, and the new ones behind them.
+
+    The kernel looks up the pid even of an obsolete target (damon_sysfs_add_target()), so it is one that lives.
+    """
+    (before,), (after,) = item.now.contexts, new.now.contexts
+    known, living = {target.pid for target in before.targets}, {target.pid for target in after.targets}
+    stand_in = after.targets[0].pid
+    kept = [target if target.pid in living else Target(pid=stand_in, obsolete=True) for target in before.targets]
+    born = [target for target in after.targets if target.pid not in known]
+    return new.spec.model_copy(update={"contexts": (after.model_copy(update={"targets": (*kept, *born)}),)})
 
 
 def _anew(item: Owned, spec: Kdamond) -> bool:

@@ -29,6 +29,7 @@ from typing import Any
 import structlog
 
 import damod
+from damod.daemon.children import Follower
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
@@ -62,7 +63,7 @@ from damod.recorder.job import (
 )
 from damod.rpc.auth import Peer
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond, Target
+from damod.spec.kdamond import Kdamond
 
 log = structlog.get_logger(__name__)
 
@@ -254,6 +255,7 @@ class Recordings:
         owner: Owner,
         kernel_thread: KernelThread,
         looker: Looker,
+        follower: Follower,
         state_dir: Path,
         record_dir: Path,
     ) -> None:
@@ -261,6 +263,7 @@ class Recordings:
         self._owner = owner
         self._kernel_thread = kernel_thread
         self._looker = looker
+        self._follower = follower
         self._state = state_dir / "recordings.json"
         self._record_dir = record_dir
         self._recordings: dict[str, Recording] = {}
@@ -448,9 +451,15 @@ class Recordings:
         # Remembered first: kdamonds must not stay behind if we die in between.
         self._save()
         try:
+            processes = any(target.pid for item in ask.kdamonds for ctx in item.contexts for target in ctx.targets)
             started = await self._kernel_thread.run(
-                self._owner.start, recording.name, ask.kdamonds, take_over=ask.take_over
+                self._owner.start,
+                recording.name,
+                ask.kdamonds,
+                take_over=ask.take_over,
+                include_child_tasks=ask.follow and processes,
             )
+            await self._follower.update()
         except BaseException:
             recording.set_name = None
             raise
@@ -713,41 +722,17 @@ class Recordings:
         recorder.send({"kind": "stop", "why": why})
 
     async def _follow(self, recording: Recording, recorder: _Recorder) -> None:
-        """Watch the children of the targets as well, as they come and go."""
-        name = recording.set_name
+        """Tell the recorder of targets that came and went, as the daemon's follower made them."""
+        name, told = recording.set_name, None
         while name is not None and recording.set_name == name:
             await asyncio.sleep(FOLLOW_S)
-            try:
-                if not await self._kernel_thread.run(self._adapt_targets, name):
-                    continue
-                mine = await self._kernel_thread.run(self._owner.slots_of, name)
-                watched = [item for item in await self._kernel_thread.run(self._owner.watched) if item.slot in mine]
-            except DamodError as exc:
-                # A child that ended in between, mostly; the next look knows better.
-                log.debug("children were not followed", name=name, why=exc.message)
-                continue
-            specs = await self._specs(recording, watched)
+            mine = await self._kernel_thread.run(self._owner.slots_of, name)
+            watched = [item for item in await self._kernel_thread.run(self._owner.watched) if item.slot in mine]
             watches = [asdict(_watch(item)) for item in watched]
-            recorder.send({"kind": "kdamonds", "specs": specs, "watches": watches})
-
-    def _adapt_targets(self, name: str) -> bool:
-        """Give the kdamonds of a set the living descendants of their targets as targets; whether that was a change."""
-        proc = self._kernel.proc
-        specs = self._owner.specs(name)
-        wanted = []
-        for spec in specs:
-            (context,) = spec.contexts
-            living = [target for target in context.targets if target.pid and proc.alive(target.pid)]
-            known = {target.pid for target in living}
-            born = [pid for target in living for pid in proc.children(target.pid or 0) if pid not in known]
-            targets = (*living, *(Target(pid=pid) for pid in dict.fromkeys(born)))
-            if context.ops == "paddr" or not living:
-                targets = context.targets
-            wanted.append(spec.model_copy(update={"contexts": (context.model_copy(update={"targets": targets}),)}))
-        if wanted == specs:
-            return False
-        self._owner.tune(name, wanted, base=specs)
-        return True
+            if told is not None and watches != told:
+                specs = await self._specs(recording, watched)
+                recorder.send({"kind": "kdamonds", "specs": specs, "watches": watches})
+            told = watches
 
     async def _stop_set(self, recording: Recording) -> None:
         """Stop the kdamonds that were started for a recording."""

@@ -20,6 +20,7 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.children import Follower
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
@@ -64,8 +65,15 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.follower = Follower(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
-            kernel, self.owner, self.kernel_thread, self.looker, Path(settings.state_dir), Path(settings.record_dir)
+            kernel,
+            self.owner,
+            self.kernel_thread,
+            self.looker,
+            self.follower,
+            Path(settings.state_dir),
+            Path(settings.record_dir),
         )
         self.ready = asyncio.Event()
         self._reread = reread
@@ -91,6 +99,7 @@ class Service:
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
             await self.recordings.restore()
+            await self.follower.update()
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -113,6 +122,7 @@ class Service:
                 watchdog.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
             await self.recordings.close(RECORDER_GRACE_S)
+            await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
@@ -172,6 +182,7 @@ class Service:
         }
         return {
             "daemon": daemon,
+            "children": self.follower.status(),
             **seen,
             "recordings": [item for item in self.recordings.all() if item["running"]],
             "problems": [*seen["problems"], *self.recordings.problems()],

@@ -83,7 +83,7 @@ class View:
                 continue
             item = self._slots.owned.get(life.slot)
             try:
-                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
+                (context,) = (item.now if item else reader.kdamond(self.kernel, life.slot)).contexts
                 sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
                 goal = context.intervals.intervals_goal
                 if goal.active and item:
@@ -116,8 +116,9 @@ class View:
     def status(self) -> dict[str, Any]:
         """How things are, by reading only.
 
-        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions"}] (ours
-        and others'), "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
+        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions",
+        "followed": number of processes watched, None unless children are followed}] (ours and others'),
+        "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
         "problems": sentences}.
         """
         self._reap()
@@ -181,9 +182,9 @@ class View:
         self._restore_modules_if_idle()
 
     def _lose(self, item: Owned) -> None:
-        gone = [pid for pid, start in item.targets.items() if self.kernel.proc.start_time(pid) != start]
+        gone = [pid for pid, start in item.processes.items() if self.kernel.proc.start_time(pid) != start]
         why = "the kernel stopped it (see dmesg), or somebody else did"
-        if item.targets and len(gone) == len(item.targets):
+        if item.targets and len(gone) == len(item.processes):
             why = f"its target is gone (pid {', '.join(map(str, gone))})"
         self._problems.append(f"kdamond {item.slot} (pid {item.pid}) of the set {item.name!r} has ended: {why}")
         self._disown(item.slot)
@@ -215,6 +216,7 @@ class View:
             "started_ns": item.started_ns if item else None,
             "ops": ops,
             "actions": actions,
+            "followed": None if item is None or item.family is None else len(item.family),
         }
 
     def _tried_columns(self, slot: int, scheme: int) -> dict[str, Any]:
@@ -224,7 +226,7 @@ class View:
     def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
         item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
         held = reader.kdamond(self.kernel, life.slot)
-        spec = item.spec if item else held
+        spec = item.now if item else held
         tuned, tried_columns = None, None
         schemes = any(context.schemes for context in held.contexts)
         goal = any(context.intervals.intervals_goal.active for context in held.contexts)
@@ -251,7 +253,7 @@ class View:
             "tried_regions": tried_columns,
             "cpu_ns": self.kernel.proc.cpu_ns(life.pid) if life.pid else None,
             "time_ns": self.kernel.clock.monotonic_ns(),
-            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
+            "drift": [str(change) for change in _drift(item.now, held, self.features())] if item else [],
         }
 
 

@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from damod.kernel.interface import ProcessEvents
+from damod.kernel.procevents import NetlinkEvents
+
 _GONE = (FileNotFoundError, ProcessLookupError)
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # Places in /proc/PID/stat, counted from the state, which follows the command's closing parenthesis.
@@ -50,7 +53,30 @@ class LinuxProc:
             return ticks
 
     def children(self, pid: int) -> list[int]:
-        return children(self._proc, pid)
+        found: list[int] = []
+        try:
+            for task in (self._proc / str(pid) / "task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except _GONE:
+            pass
+        return sorted(found)
+
+    def process_events(self) -> ProcessEvents:
+        return NetlinkEvents()
+
+    def cgroup_exists(self, path: str) -> bool | None:
+        try:
+            mounts = (self._proc / "mounts").read_text().splitlines()
+        except OSError:
+            return None
+        roots = [words[1] for words in map(str.split, mounts) if _has_memcgs(words)]
+        if not roots:
+            return None
+        root = Path(roots[0].encode().decode("unicode_escape"))
+        # The kernel compares the text, so another spelling of the same directory is none of its cgroups.
+        if path != "/" and (not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/"))):
+            return False
+        return (root / path[1:]).is_dir()
 
     def system_ram(self) -> Ranges:
         path = self._proc / "iomem"
@@ -87,25 +113,10 @@ class LinuxProc:
         return text.rpartition(")")[2].split()
 
 
-def children(proc: Path, pid: int) -> list[int]:
-    """All living descendants of a process, parents first. Raises nothing: who vanishes meanwhile has none."""
-    parents: dict[int, list[int]] = {}
-    for entry in proc.iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            fields = (entry / "stat").read_bytes().decode(errors="replace").rpartition(")")[2].split()
-        except _GONE:
-            continue
-        # A zombie has no memory left to watch.
-        if fields[_STATE] not in ("Z", "X"):
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = sorted(parents.get(waiting.pop(0), ()))
-        found += below
-        waiting += below
-    return found
+def _has_memcgs(mount: list[str]) -> bool:
+    """Whether a line of /proc/mounts is the hierarchy that memory cgroups are in: v2, or v1 with that controller."""
+    kind, options = mount[2], mount[3].split(",")
+    return kind == "cgroup2" or (kind == "cgroup" and "memory" in options)
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:

@@ -238,6 +238,7 @@ def test_foreign_kdamonds_are_never_written(taken, owners):
             "started_ns": None,
             "ops": "paddr",
             "actions": ["pageout"],
+            "followed": None,
         }
     ]
     assert unused()
