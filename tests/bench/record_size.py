@@ -76,7 +76,8 @@ def main(count: int) -> None:
             took = time.process_time() - began
             print(f"{name}: {regions / count:,.0f} regions in each of {count} snapshots")
             print(f"  .part            {part / regions:7.2f} bytes per region")
-            print(f"  parquet          {path.stat().st_size / regions:7.2f}   written in {took:.2f} s of CPU, {_read(path)}")
+            size = path.stat().st_size
+            print(f"  parquet          {size / regions:7.2f}   written in {took:.2f} s of CPU, {_read(path)}")
             for kind in TYPES:
                 other = path.with_name(kind)
                 began = time.process_time()
