@@ -208,6 +208,7 @@ def _params(line: Any, filters: Sequence[Any]) -> dict[str, Any]:
         "keep_bytes": last("keep_size"),
         "force": "force" in given,
         "perf": last("perf_path"),
+        "follow": "exclude_child_tasks" not in given,
         "selection": _selection(values(filters)) if filters else None,
     }
     if params["snapshot"] is not None and len(params["snapshot"]) == 1:

@@ -132,6 +132,7 @@ async def record_start(
     force: bool = False,
     perf: str | None = None,
     selection: dict[str, Any] | None = None,
+    follow: bool = True,
 ) -> Result:
     """Record what runs, or `kdamonds` started for it; answers once nothing is missed any more.
 
@@ -159,6 +160,7 @@ async def record_start(
         force=force,
         perf=perf,
         selection=selection,
+        follow=follow,
     )
     return await call.daemon.recordings.start(ask, call.peer, call.files)
 

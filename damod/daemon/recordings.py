@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ from damod.recorder.job import (
 )
 from damod.rpc.auth import Peer
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, Target
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +71,7 @@ READY_S = 25.0
 """How long a recorder may take until it has opened the ring. Loading its libraries takes half a second."""
 END_S = 10.0
 """How long one may take to end after it was told; sealing an hour's record takes a second or two."""
+FOLLOW_S = 3.0
 _EVENT_BYTES = 56
 _RING_S = 2.0
 _RING_KB = (256, 16384)
@@ -100,6 +101,7 @@ class Ask:
     force: bool = False
     perf: str | None = None
     selection: Mapping[str, Any] | None = None
+    follow: bool = True
 
     def check(self) -> None:
         """Raise UsageError for what cannot be meant."""
@@ -197,7 +199,7 @@ class _Recorder:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over = asyncio.Event()
         self.pump: PagePump | None = None
-        self.snapshots: asyncio.Task[None] | None = None
+        self.helpers: list[asyncio.Task[None]] = []
 
     def send(self, message: Message) -> None:
         """Tell the recorder; nothing happens if it is gone."""
@@ -549,7 +551,7 @@ class Recordings:
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 pass_fds=passed,
-                env=_environ(),
+                env=recorder_environ(),
                 stdin=subprocess.DEVNULL,
                 # Ctrl-C in the daemon's terminal is the daemon's to handle.
                 start_new_session=True,
@@ -575,9 +577,11 @@ class Recordings:
             await asyncio.shield(recorder.ready)
         recording.state = "recording"
         if ask.snapshot:
-            recorder.snapshots = asyncio.create_task(
-                self._take_snapshots(recorder, job, ask), name=f"snapshots {recording.name}"
-            )
+            taking = self._take_snapshots(recorder, job, ask)
+            recorder.helpers.append(asyncio.create_task(taking, name=f"snapshots {recording.name}"))
+        if ask.follow and recording.set_name and any(pid for item in job.watches for pid in item.target_pids):
+            following = self._follow(recording, recorder)
+            recorder.helpers.append(asyncio.create_task(following, name=f"children {recording.name}"))
 
     async def _give_up(self, recording: Recording, before: Recording | None, exc: BaseException) -> None:
         """Undo a start that failed."""
@@ -616,8 +620,8 @@ class Recordings:
             recorder.writer.close()
             if recorder.pump:
                 recorder.pump.stop()
-            if recorder.snapshots:
-                recorder.snapshots.cancel()
+            for helper in recorder.helpers:
+                helper.cancel()
             if not recorder.ready.done():
                 recorder.ready.set_exception(Internal("the recorder ended before it was ready", hint="see damod's log"))
                 # Who started it may be gone by now.
@@ -673,10 +677,9 @@ class Recordings:
     ) -> None:
         """Seal what lies unfinished in a directory."""
         process = await asyncio.create_subprocess_exec(
-            *seal_command(directory, recording.out, mode, output_type, caller),
-            "--segments",
+            *seal_command(directory, recording.out, mode, output_type, caller, "--segments"),
             pass_fds=(directory,),
-            env=_environ(),
+            env=recorder_environ(),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -708,6 +711,43 @@ class Recordings:
             due = max(due + delay_s, loop.time())
             await asyncio.sleep(due - loop.time())
         recorder.send({"kind": "stop", "why": why})
+
+    async def _follow(self, recording: Recording, recorder: _Recorder) -> None:
+        """Watch the children of the targets as well, as they come and go."""
+        name = recording.set_name
+        while name is not None and recording.set_name == name:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                if not await self._kernel_thread.run(self._adapt_targets, name):
+                    continue
+                mine = await self._kernel_thread.run(self._owner.slots_of, name)
+                watched = [item for item in await self._kernel_thread.run(self._owner.watched) if item.slot in mine]
+            except DamodError as exc:
+                # A child that ended in between, mostly; the next look knows better.
+                log.debug("children were not followed", name=name, why=exc.message)
+                continue
+            specs = await self._specs(recording, watched)
+            watches = [asdict(_watch(item)) for item in watched]
+            recorder.send({"kind": "kdamonds", "specs": specs, "watches": watches})
+
+    def _adapt_targets(self, name: str) -> bool:
+        """Give the kdamonds of a set the living descendants of their targets as targets; whether that was a change."""
+        proc = self._kernel.proc
+        specs = self._owner.specs(name)
+        wanted = []
+        for spec in specs:
+            (context,) = spec.contexts
+            living = [target for target in context.targets if target.pid and proc.alive(target.pid)]
+            known = {target.pid for target in living}
+            born = [pid for target in living for pid in proc.children(target.pid or 0) if pid not in known]
+            targets = (*living, *(Target(pid=pid) for pid in dict.fromkeys(born)))
+            if context.ops == "paddr" or not living:
+                targets = context.targets
+            wanted.append(spec.model_copy(update={"contexts": (context.model_copy(update={"targets": targets}),)}))
+        if wanted == specs:
+            return False
+        self._owner.tune(name, wanted, base=specs)
+        return True
 
     async def _stop_set(self, recording: Recording) -> None:
         """Stop the kdamonds that were started for a recording."""
@@ -787,7 +827,7 @@ class Recordings:
             self._recordings.pop(recording.name, None)
 
 
-def _environ() -> dict[str, str]:
+def recorder_environ() -> dict[str, str]:
     """The recorder's environment: our own modules wherever they lie, and libraries that keep small."""
     root = str(Path(damod.__file__).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]

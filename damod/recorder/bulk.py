@@ -41,6 +41,9 @@ TRIED = "damos_before_apply"
 _EVENTS = (REGIONS, REGIONS_AND_PROBES, TRIED)
 # Rounds over all CPUs in one read, at most; see kernel.ring.
 _MAX_ROUNDS = 32
+# Pages taken in one read, of all CPUs together; a page becomes some 20 KiB on its way to the file.
+_PAGES = 1024
+_LEAST_PAGES = 32
 
 _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
@@ -201,15 +204,11 @@ class BulkDecoder:
         )
 
     def rows(self, spans: Sequence[_Span]) -> Rows:
-        """The rows of spans in time order; rows of equal time stay in the order of the spans."""
+        """The rows of spans, not yet in order."""
         groups: dict[tuple[int, int], list[_Span]] = {}
         for span in spans:
             groups.setdefault((span.form.id, span.size), []).append(span)
-        found = concat([self._decode(group) for group in groups.values()])
-        times = found.time_ns
-        if len(times) > 1 and bool((times[1:] < times[:-1]).any()):
-            found = found.take(np.argsort(times, kind="stable"))
-        return found
+        return concat([self._decode(group) for group in groups.values()])
 
     def _decode(self, group: Sequence[_Span]) -> Rows:
         form, size = group[0].form, group[0].size
@@ -280,24 +279,43 @@ class Read(NamedTuple):
 
 
 class BulkReader:
-    """Reads a ring to its end each time, without waiting; the bulk twin of `kernel.ring.RingReader`."""
+    """Reads a ring, without waiting; the bulk twin of `kernel.ring.RingReader`.
+
+    A read is bounded, so that a ring that fills faster than we write does not fill our memory instead: `behind` says
+    that there is more. What comes out is in time order also then: rows that a CPU with unread pages could still have
+    older ones for are held back.
+    """
 
     def __init__(self, raw: RawRing, header_page: str, formats: Iterable[Format]) -> None:
         self.raw = raw
         self._decoder = BulkDecoder(header_page, formats)
         self._lost = 0
         self._seen_ns = 0
+        self._held = _NO_ROWS
+        self._tuned: list[Tuned] = []
+        self._behind: list[int] = []
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last read left pages behind."""
+        return bool(self._behind)
 
     def read(self) -> Read:
-        """Everything that is there; see `RingReader.read` for why the CPUs are read in rounds."""
-        by_cpu: dict[int, Found] = {cpu: Found() for cpu in self.raw.cpus}
+        """What is there, up to a few MiB; see `RingReader.read` for why the CPUs are read in rounds."""
+        most = max(_LEAST_PAGES, _PAGES // max(len(self.raw.cpus), 1))
+        by_cpu: dict[int, Found] = {}
+        taken: dict[int, int] = {}
         gaps: list[tuple[int, int]] = []
         lost, uncounted = 0, False
-        for _ in range(_MAX_ROUNDS):
+        for number in range(_MAX_ROUNDS):
             empty = True
-            for cpu, found in by_cpu.items():
-                while page := self.raw.read(cpu):
+            # Who was left behind comes first: until then nobody else's rows could be let out anyway.
+            cpus = self._behind if number == 0 and self._behind else self.raw.cpus
+            for cpu in cpus:
+                found = by_cpu.setdefault(cpu, Found())
+                while taken.setdefault(cpu, 0) < most and (page := self.raw.read(cpu)):
                     empty = False
+                    taken[cpu] += 1
                     last_ns = found.last_ns
                     here = Found()
                     missed = self._decoder.walk(page, here)
@@ -309,13 +327,33 @@ class BulkReader:
                     found.spans += here.spans
                     found.tuned += here.tuned
                     found.last_ns = last_ns if here.last_ns is None else here.last_ns
-            if empty:
+            self._behind = [cpu for cpu, pages in taken.items() if pages >= most]
+            if empty or self._behind:
                 break
         if uncounted:
             # A full page has no room for the number, but the ring's own statistics know the sum.
             lost = max(lost + 1, self.raw.overrun() - self._lost)
         self._lost += lost
-        rows = self._decoder.rows([span for found in by_cpu.values() for span in found.spans])
         self._seen_ns = max([self._seen_ns, *(found.last_ns or 0 for found in by_cpu.values())])
-        tuned = sorted(item for found in by_cpu.values() for item in found.tuned)
-        return Read(rows, tuned, lost, gaps)
+        rows = self._decoder.rows([span for found in by_cpu.values() for span in found.spans])
+        tuned = sorted([*self._tuned, *(item for found in by_cpu.values() for item in found.tuned)])
+        horizon_ns = min((by_cpu[cpu].last_ns or 0 for cpu in self._behind), default=None)
+        rows, self._held = _cut(in_order(concat([self._held, rows])), horizon_ns)
+        self._tuned = [] if horizon_ns is None else [item for item in tuned if item.time_ns > horizon_ns]
+        return Read(rows, tuned[: len(tuned) - len(self._tuned)], lost, gaps)
+
+
+def in_order(rows: Rows) -> Rows:
+    """The rows by time; those of equal time stay in their order."""
+    times = rows.time_ns
+    if len(times) > 1 and bool((times[1:] < times[:-1]).any()):
+        return rows.take(np.argsort(times, kind="stable"))
+    return rows
+
+
+def _cut(rows: Rows, horizon_ns: int | None) -> tuple[Rows, Rows]:
+    """The rows up to the horizon, and a copy of those after it (so that they do not hold the others)."""
+    if horizon_ns is None or not len(rows):
+        return rows, _NO_ROWS
+    at = int(np.searchsorted(rows.time_ns, horizon_ns, side="right"))
+    return rows.take(slice(0, at)), rows.take(np.arange(at, len(rows)))

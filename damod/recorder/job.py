@@ -118,9 +118,11 @@ def watch(data: Mapping[str, Any]) -> Watch:
     return Watch(**{**data, "target_pids": tuple(data["target_pids"])})
 
 
-def seal_command(directory: int, out: str, mode: int, output_type: str, caller: Caller | None) -> list[str]:
-    """The words that start a child which seals the unfinished files of a record."""
-    words = ["--directory", str(directory), "--out", out, "--mode", f"{mode:o}", "--type", output_type]
+def seal_command(
+    directory: int, out: str, mode: int, output_type: str, caller: Caller | None, *words: str
+) -> list[str]:
+    """What starts a child which seals the unfinished files of a record; `words` are more of its options."""
+    more = ["--directory", str(directory), "--out", out, "--mode", f"{mode:o}", "--type", output_type]
     if caller:
-        words += ["--caller", ",".join(map(str, (caller.uid, caller.gid, *caller.groups)))]
-    return [sys.executable, "-m", "damod.recorder.seal", *words]
+        more += ["--caller", ",".join(map(str, (caller.uid, caller.gid, *caller.groups)))]
+    return [sys.executable, "-m", "damod.recorder.seal", *more, *words]

@@ -7,6 +7,7 @@ done with the caller's user and groups, so that the recorder, which is root, can
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import stat
@@ -92,6 +93,34 @@ class Place:
         """Give an earlier record of the same name, its side files included, the suffix .old."""
         for name in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
             self.move(name, self.directory, f"{name}.old")
+
+    def claim(self) -> bool:
+        """Make way for a new `<out>.part`: that of an interrupted recording, with its side files, becomes `.old.part`.
+
+        Returns whether there was one. Raises Conflict if it is still written to.
+        """
+        name = part(self.out)
+        with self.acting():
+            try:
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.directory)
+            except FileNotFoundError:
+                return False
+            except OSError:
+                # A link or whatever else: no record of ours.
+                os.unlink(name, dir_fd=self.directory)
+                return False
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise Conflict(
+                    f"another recording writes to {self.out}", hint="stop it first, or choose another --out"
+                ) from exc
+            finally:
+                os.close(handle)
+        for old in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
+            new = f"{self.out}.old{old.removeprefix(self.out)}"
+            self.move(part(old), self.directory, part(new))
+        return True
 
     def check(self) -> None:
         """Raise NotAllowed if the caller cannot make files here, Conflict if `out` is not to be replaced."""

@@ -12,18 +12,21 @@ import os
 import sys
 from collections.abc import Sequence
 
+# What would be loaded later may lie where the caller cannot read.
+import pyarrow.compute
+import pyarrow.parquet  # noqa: F401
+
 from damod.errors import Conflict, DamodError, NotFound
 from damod.recorder.job import FOOTPRINT, OUTPUT_TYPES, PROC_STATS, VMAS
 from damod.recorder.place import Place, part
 from damod.recorder.sides import seal_side
+from damod.records.convert import write
+from damod.records.reader import open_record
 from damod.records.writer import seal
 
 
 def become(caller: Sequence[int]) -> None:
     """Be (uid, gid, *groups) from now on, if we are root and they are not."""
-    # What is still to be loaded may lie where the caller cannot read.
-    import pyarrow.parquet  # noqa: F401
-
     uid, gid, *groups = caller
     if os.geteuid() == 0 and uid != 0:
         os.setgroups(groups)
@@ -31,7 +34,7 @@ def become(caller: Sequence[int]) -> None:
         os.setuid(uid)
 
 
-def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[str]:
+def seal_all(directory: int, out: str, mode: int, output_type: str = "parquet", existing: str = "old") -> Sequence[str]:
     """Seal the record and its side files; what is missing of it.
 
     Raises DamodError or OSError after having tried all of them.
@@ -48,7 +51,7 @@ def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[
             # Its writer died before the first byte.
             os.unlink(part(out), dir_fd=directory)
     try:
-        warnings = seal(directory, out, existing="replace", mode=mode).warnings
+        warnings = seal(directory, out, existing=existing, mode=mode).warnings
         if output_type != "parquet":
             convert(directory, out, mode, output_type)
     except NotFound:
@@ -60,7 +63,9 @@ def seal_all(directory: int, out: str, mode: int, output_type: str) -> Sequence[
     return warnings
 
 
-def seal_everything(directory: int, out: str, mode: int, output_type: str) -> Sequence[str]:
+def seal_everything(
+    directory: int, out: str, mode: int, output_type: str = "parquet", existing: str = "old"
+) -> Sequence[str]:
     """`seal_all`, in the directory itself and in those of its segments that were not sealed when the recorder died."""
     place = Place(directory, out, mode, None)
     for segment in place.segments():
@@ -68,15 +73,18 @@ def seal_everything(directory: int, out: str, mode: int, output_type: str) -> Se
         try:
             # Another child may be at it: it has the part's lock, and it will finish.
             with contextlib.suppress(Conflict):
-                seal_all(handle, out, mode, output_type)
+                seal_all(handle, out, mode, output_type, existing)
         finally:
             os.close(handle)
-    return seal_all(directory, out, mode, output_type)
+    return seal_all(directory, out, mode, output_type, existing)
 
 
 def convert(directory: int, out: str, mode: int, output_type: str) -> None:
     """Replace the sealed record by one of another type."""
-    raise NotImplementedError
+    # We are the caller by now, so names do no harm.
+    os.fchdir(directory)
+    with open_record(out) as record:
+        write(record, out, output_type, mode=mode)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -86,6 +94,9 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--out", required=True, help="name of the record in it")
     words.add_argument("--mode", type=lambda text: int(text, 8), default=0o600, help="permission of the files")
     words.add_argument("--type", choices=OUTPUT_TYPES, default="parquet", help="what the record becomes")
+    words.add_argument(
+        "--existing", choices=("old", "replace"), default="old", help="what becomes of one that is there"
+    )
     words.add_argument("--segments", action="store_true", help="what was left in segments' directories as well")
     words.add_argument("--caller", help="uid,gid,groups... to be before any file is touched")
     options = words.parse_args(argv)
@@ -95,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
         become([int(number) for number in options.caller.split(",")])
     try:
         work = seal_everything if options.segments else seal_all
-        work(options.directory, options.out, options.mode, options.type)
+        work(options.directory, options.out, options.mode, options.type, options.existing)
     except DamodError as exc:
         print(exc.message, file=sys.stderr)
         return 1

@@ -25,6 +25,10 @@ from typing import Any, cast
 
 import numpy as np
 
+# Loaded while we are ourselves: the caller may not be able to read where it lies.
+import pyarrow.compute
+import pyarrow.ipc  # noqa: F401
+
 from damod import __version__
 from damod.access.select import Selection
 from damod.access.select import snapshots as selected
@@ -46,6 +50,8 @@ from damod.records.writer import RecordWriter
 READ_S = 0.4
 """How often the ring is emptied into the file: what is older than this, and a little, survives a crash."""
 SIDES_S = 1.0
+# Reads in a row of a ring that fills as fast as it is read, before somebody else is listened to.
+_READS = 16
 _ROOM_BYTES = 1 << 20
 _ASK_AHEAD_S = 2.0
 _SEAL_POLL_S = 0.05
@@ -141,8 +147,12 @@ class Session:
             known = [event_formats.parse(formats[name]) for name in self.job.events.names]
             self._reader = BulkReader(raw, header, known)
         try:
+            left = self.place.claim()
             if not self.job.force:
                 self.place.keep_old()
+            if left:
+                # What an interrupted recording left is sealed meanwhile, as the old record that it is.
+                self._seal(self.place.directory, "", f"{self.job.out}.old")
             self._begin_segment()
         except BaseException:
             if self._reader:
@@ -208,7 +218,7 @@ class Session:
                 sides_due = max(sides_due + SIDES_S, now)
             if now >= read_due:
                 self._take()
-                read_due = max(read_due + READ_S, now)
+                read_due = now if self._reader and self._reader.behind else max(read_due + READ_S, now)
             if deadline is not None and now >= deadline:
                 self._end("its time is over")
             elif now >= self._flush_due:
@@ -221,6 +231,8 @@ class Session:
                 self._listen(max(until - time.monotonic(), 0))
         if not self._aborted:
             self._take()
+            while self._reader and self._reader.behind and not self._aborted:
+                self._take()
 
     def _end(self, why: str) -> None:
         if not self._stop:
@@ -319,13 +331,19 @@ class Session:
         """Everything that is in the ring, into the file."""
         if self._reader is None:
             return
-        read = self._reader.read()
+        for _ in range(_READS):
+            self._take_once(self._reader)
+            if not self._reader.behind:
+                break
+        if isinstance(self._reader.raw, PipedRing) and self._reader.raw.ended:
+            self._end("its kdamonds have ended")
+
+    def _take_once(self, reader: BulkReader) -> None:
+        read = reader.read()
         self.counts.lost += read.lost
         self._lost_unsaid += read.lost
         found = [*self._assembler.feed(read), *self._assembler.flush(self._monotonic_ns())]
         self._write([self._snapshot(item) for item in found])
-        if isinstance(self._reader.raw, PipedRing) and self._reader.raw.ended:
-            self._end("its kdamonds have ended")
 
     def _snapshot(self, whole: Whole) -> tuple[Snapshot, int | None]:
         """The snapshot that an aggregation is, and the scheme whose tried regions these are."""
@@ -438,9 +456,11 @@ class Session:
             self.place.move(name, directory, name)
             self.place.move(part(name), directory, part(name))
 
-    def _seal(self, directory: int, name: str) -> None:
+    def _seal(self, directory: int, name: str, out: str | None = None) -> None:
         """Start a child that seals the segment in `directory`, which is closed."""
-        argv = seal_command(directory, self.job.out, self.job.mode, self.job.output_type, self.job.caller)
+        job = self.job
+        existing = ("--existing", "replace" if job.force else "old")
+        argv = seal_command(directory, out or job.out, job.mode, job.output_type, job.caller, *existing)
         try:
             child = subprocess.Popen(argv, pass_fds=(directory,), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         except OSError as exc:

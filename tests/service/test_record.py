@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -393,19 +394,23 @@ def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: 
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that other users reach; pytest closes its own ones to them."""
+    with tempfile.TemporaryDirectory(prefix="damod-test-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
 @root_only
-def test_files_are_the_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_the_callers(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """root's damod writes as the caller: where they may not, it may not, and what it makes is theirs."""
     monkeypatch.setenv("DAMOD_OPERATOR_GROUP", "nogroup")
-    tmp_path.chmod(0o755)
-    for above in [*tmp_path.parents][:3]:
-        if above != Path("/tmp"):
-            above.chmod(0o755)
-    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs, ours = open_path / "theirs", open_path / "ours"
     theirs.mkdir()
     os.chown(theirs, NOBODY, NOBODY)
     ours.mkdir(0o755)
-    with LocalDaemon("--kernel", "sim:moving", directory=tmp_path) as daemon:
+    with LocalDaemon("--kernel", "sim:moving", directory=open_path) as daemon:
 
         def record(where: Path) -> subprocess.CompletedProcess[str]:
             # Our interpreter may lie where nobody may read, so all is loaded before the change of user.
@@ -424,6 +429,7 @@ def test_files_are_the_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
         refused = record(ours)
         assert refused.returncode == 4, refused.stderr
+        assert "cannot make files" in refused.stderr
         assert list(ours.iterdir()) == []
         assert kdamonds(daemon) == []
         ok(record(theirs))
@@ -453,3 +459,62 @@ def test_the_daemon_stays_small(damoctl: Run, daemon: LocalDaemon) -> None:
     maps = Path(f"/proc/{daemon.process.pid}/maps").read_text()
     assert "pyarrow" not in maps
     assert "numpy" not in maps
+
+
+@pytest.mark.parametrize("kind", ["json_compressed", "json", "perf_script"])
+def test_damos_formats_are_written(damoctl: Run, tmp_path: Path, kind: str) -> None:
+    """With --output_type the finished file is of damo's formats."""
+    from damod.records import open_record
+
+    ok(damoctl("start", "paddr", "--take_over"))
+    ok(damoctl("record", "--timeout", "1", "--output_type", kind))
+    with open_record(tmp_path / "damon.data") as record:
+        assert record.type == kind
+        assert sum(1 for _ in record.batches()) >= 1
+
+
+def test_an_interrupted_record_is_not_lost(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """A .part that a crash left becomes the old record when the next one of its name begins."""
+    with recording(daemon, tmp_path, "paddr", "--take_over") as child:
+        (pid,) = [item["pid"] for item in recordings(daemon)]
+        daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        assert child.wait(20) == 1
+    assert rows(tmp_path / "damon.data.part")
+    daemon.start()
+    ok(damoctl("record", "paddr", "--take_over", "--timeout", "1"))
+    assert rows(tmp_path / "damon.data")
+    assert rows(tmp_path / "damon.data.old")
+
+
+def test_two_recordings_do_not_share_a_file(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """A second recording to the same file is refused, and the first goes on."""
+    with recording(daemon, tmp_path, "paddr", "--take_over") as child:
+        refused = damoctl("record")
+        assert refused.returncode == 5, refused.stderr
+        assert "another recording" in refused.stderr
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=20)
+    assert child.returncode == 0
+    assert without_a_gap(rows(tmp_path / "damon.data"))
+
+
+def test_children_are_followed(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """Processes that the target starts become targets too, unless that is not wanted."""
+    for words, least in ((["--out", "all.data"], 2), (["--out", "one.data", "--exclude_child_tasks"], 1)):
+        ok(damoctl("record", "sleep 7 & sleep 7; wait", "--take_over", *words))
+        found = rows(tmp_path / words[1])
+        assert len({row["pid"] for row in found}) >= least
+        assert (len({row["pid"] for row in found}) == 1) == (least == 1)
+    assert kdamonds(daemon) == []
+
+
+def test_schemes_regions_are_recorded(damoctl: Run, tmp_path: Path) -> None:
+    """--schemes_target_regions writes what the schemes tried, by scheme."""
+    ok(damoctl("start", "paddr", "--take_over", "--damos_action", "stat", "--damos_access_rate", "50%", "100%",
+               "--damos_action", "stat"))  # fmt: skip
+    ok(damoctl("record", "--schemes_target_regions", "--timeout", "2.5"))
+    found = rows(tmp_path / "damon.data")
+    assert {row["scheme"] for row in found} == {0, 1}
+    assert min(row["nr_accesses"] for row in found if row["scheme"] == 0) >= 10
+    assert len({row["end_ns"] for row in found if row["scheme"] == 1}) > 5
