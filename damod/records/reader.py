@@ -321,6 +321,12 @@ class _Columns(RecordFile):
             self._snapshots.append([(one.key, replace(item, target=target)) for item in ordered])
         super().__init__(name, kind, RecordMeta(series=tuple(series)))
 
+    def records(self) -> list[Record]:
+        return [
+            series.record([replace(snapshot, regions=as_lists(snapshot.regions)) for _, snapshot in own])
+            for series, own in zip(self.meta.series, self._snapshots, strict=True)
+        ]
+
     def _held(self) -> Iterator[batch.Held]:
         for key, snapshot in merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0])):
             yield batch.hold(snapshot, key)

@@ -21,8 +21,8 @@ def snapshots(count: int, *, regions: int = 1000, size: int = 4 << 30, seed: int
     base = 4 << 30
     low, step = base, size // regions // PAGE * PAGE
     rows = [(low + i * step, low + (i + 1) * step, 0, 0) for i in range(regions)]
-    # least 650 regions: the kernel joins none beyond a 650th of the whole, and ends up with about 1,000
-    largest = size * 100 // (regions * 65)
+    # With this limit (the kernel's comes from min_nr_regions) the number of regions settles at about `regions`.
+    largest = size * 100 // (regions * 88)
     now = 1_000_000_000_000
     for index in range(-30, count):
         part = (index // 50) % 10
