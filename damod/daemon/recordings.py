@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -834,7 +834,10 @@ def recorder_environ() -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "MALLOC_ARENA_MAX": "2",
+        # What is done with goes back to the kernel at once: a sealing child is half as large then.
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
@@ -860,8 +863,6 @@ def _shortest_aggr_us(item: Watched) -> int:
 
 
 def _with_cpus(job: Job, cpus: Sequence[int]) -> Job:
-    from dataclasses import replace
-
     return replace(job, events=replace(job.events, cpus=tuple(cpus))) if job.events else job
 
 
