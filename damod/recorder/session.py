@@ -26,6 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 # Loaded while we are ourselves: the caller may not be able to read where it lies.
+import pyarrow.compute
 import pyarrow.ipc  # noqa: F401
 
 from damod import __version__

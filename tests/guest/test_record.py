@@ -69,7 +69,7 @@ def spans(found: list[dict[str, Any]]) -> list[tuple[int, int]]:
 
 
 def test_half_a_minute_in_three_segments(damoctl: Run, tmp_path: Path) -> None:
-    """1,000 regions each 100 ms for 30 s, cut each 10 s: no aggregation is missing, none is lost, side files in each."""
+    """1,000 regions, 100 ms, 30 s, cut each 10 s: no aggregation is missing or lost, side files lie in each segment."""
     out = tmp_path / "far" / "damon.data"
     out.parent.mkdir()
     damoctl("record", "paddr", *FULL, "--take_over", "--timeout", "30", "--output_flush_sec", "10", "--out", str(out))

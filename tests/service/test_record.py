@@ -432,7 +432,8 @@ def test_files_are_the_callers(open_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert "cannot make files" in refused.stderr
         assert list(ours.iterdir()) == []
         assert kdamonds(daemon) == []
-        ok(record(theirs))
+        done = record(theirs)
+        assert done.returncode == 0, done.stderr + daemon.log.read_text()
         found = [path for path in theirs.rglob("*") if path.is_file()]
         assert len(found) >= 10
         assert {(path.stat().st_uid, path.stat().st_gid) for path in theirs.rglob("*")} == {(NOBODY, NOBODY)}
