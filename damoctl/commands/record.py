@@ -116,7 +116,7 @@ def run(argv: list[str], ctx: Context) -> int:
 
                 ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
                 handles.append(theirs.detach())
-            client.timeout_s = 60.0
+            client.timeout_s = 90.0
             started = client.call_with_files(handles, "record.start", params)
         except BaseException as error:
             if child:

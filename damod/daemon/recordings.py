@@ -34,6 +34,7 @@ from damod.daemon.look import Looker
 from damod.daemon.owner import Owner, Watched
 from damod.daemon.slots import check_name
 from damod.errors import (
+    Busy,
     Conflict,
     DamodError,
     FeatureMissing,
@@ -66,8 +67,9 @@ from damod.spec.kdamond import Kdamond, Target
 log = structlog.get_logger(__name__)
 
 TRIED = "damos_before_apply"
-READY_S = 25.0
-"""How long a recorder may take until it has opened the ring. Loading its libraries takes half a second."""
+READY_S = 60.0
+"""How long a recorder may take until it has opened the ring. Loading its libraries takes half a second;
+on an emulated machine, half a minute."""
 END_S = 10.0
 """How long one may take to end after it was told; sealing an hour's record takes a second or two."""
 FOLLOW_S = 3.0
@@ -79,7 +81,10 @@ _CHUNK_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Ask:
-    """What is to be recorded and how; see `record.start` in methods.py. Times are in seconds."""
+    """What is to be recorded and how; see `record.start` in methods.py. Times are in seconds.
+
+    Of what runs, `kdamond` (an index) or `of` (the name of a set) may choose; without `kdamonds` of its own.
+    """
 
     name: str | None = None
     detach: bool = False
@@ -87,6 +92,7 @@ class Ask:
     kdamonds: Sequence[Kdamond] = ()
     take_over: bool = False
     kdamond: int | None = None
+    of: str | None = None
     snapshot: tuple[float, int] | None = None
     snapshot_filters: Sequence[Filter] = ()
     schemes_target_regions: bool = False
@@ -457,8 +463,9 @@ class Recordings:
 
     async def _watched(self, ask: Ask, recording: Recording) -> list[Watched]:
         watched = await self._kernel_thread.run(self._owner.watched, ask.kdamond)
-        if recording.set_name:
-            mine = await self._kernel_thread.run(self._owner.slots_of, recording.set_name)
+        of = recording.set_name or ask.of
+        if of:
+            mine = await self._kernel_thread.run(self._owner.slots_of, of)
             watched = [item for item in watched if item.slot in mine]
         if not watched:
             raise NoData(
@@ -572,8 +579,13 @@ class Recordings:
             pump.start()
         directory = os.dup(handles[0])
         self._background(self._supervise(recording, recorder, job, directory), f"recording {recording.name}")
-        async with asyncio.timeout(READY_S):
-            await asyncio.shield(recorder.ready)
+        try:
+            async with asyncio.timeout(READY_S):
+                await asyncio.shield(recorder.ready)
+        except TimeoutError:
+            raise Busy(
+                f"the recorder was not ready within {READY_S:g} s", hint="this machine is very busy; try again"
+            ) from None
         recording.state = "recording"
         if ask.snapshot:
             taking = self._take_snapshots(recorder, job, ask)
