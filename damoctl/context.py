@@ -41,9 +41,9 @@ class Context:
     @property
     def term(self) -> Term:
         """The terminal behind `stdout`, with this run's colour choice."""
-        from damoctl.term.term import detect
+        from damoctl.term.term import Term
 
-        return detect(self.stdout, self.color)
+        return Term.of(self.stdout, color=self.color)
 
     def print(self, text: str = "") -> None:
         """One line to standard output."""

@@ -59,7 +59,7 @@ def _filters() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def _goals() -> st.SearchStrategy[dict[str, Any]]:
+def _goals(ops: str) -> st.SearchStrategy[dict[str, Any]]:
     from damod.spec.scheme import GOAL_NEEDS
 
     def goal(metric: str, target: int, current: int, complement: bool, nid: int, path: str) -> dict[str, Any]:
@@ -68,16 +68,18 @@ def _goals() -> st.SearchStrategy[dict[str, Any]]:
         current = current if metric == "user_input" else 0
         return {"metric": metric, "target_value": target, "current_value": current, "complement": complement, **extra}
 
+    # The kernel measures this one for paddr only.
+    metrics = sorted(set(GOAL_NEEDS) - (set() if ops == "paddr" else {"node_eligible_mem_bp"}))
     values = st.integers(1, 10_000)
     return st.builds(
-        goal, st.sampled_from(sorted(GOAL_NEEDS)), values, st.integers(0, 99), st.booleans(), st.integers(0, 3), paths
+        goal, st.sampled_from(metrics), values, st.integers(0, 99), st.booleans(), st.integers(0, 3), paths
     )
 
 
 @st.composite
-def _quotas(draw: st.DrawFn) -> dict[str, Any]:
+def _quotas(draw: st.DrawFn, ops: str) -> dict[str, Any]:
     permil = st.one_of(st.integers(0, 1000), st.integers(0, U32))
-    goals = draw(st.lists(_goals(), max_size=2))
+    goals = draw(st.lists(_goals(ops), max_size=2))
     interval = draw(st.integers(1, U32)) if goals else draw(times)
     return {
         "time_ms": draw(times),
@@ -92,14 +94,14 @@ def _quotas(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def schemes(draw: st.DrawFn) -> dict[str, Any]:
+def schemes(draw: st.DrawFn, ops: str) -> dict[str, Any]:
     action = draw(st.sampled_from(["stat", "pageout", "collapse", "lru_prio", "migrate_hot", "migrate_cold"]))
     marks = sorted(draw(st.lists(st.integers(0, 1000), min_size=3, max_size=3)))
     made: dict[str, Any] = {
         "action": action,
         "access_pattern": {"sz_bytes": draw(_bounds(sizes)), "nr_accesses": draw(_rates()), "age": draw(_ages())},
         "apply_interval_us": draw(times),
-        "quotas": draw(_quotas()),
+        "quotas": draw(_quotas(ops)),
         "watermarks": {
             "metric": draw(st.sampled_from(["none", "free_mem_rate"])),
             "interval_us": draw(times),
@@ -173,7 +175,7 @@ def _contexts(draw: st.DrawFn) -> dict[str, Any]:
             ],
         },
         "pause": draw(st.booleans()),
-        "schemes": draw(st.lists(schemes(), max_size=3)),
+        "schemes": draw(st.lists(schemes(ops), max_size=3)),
     }  # fmt: skip
 
 

@@ -80,7 +80,10 @@ def _goal(draw: st.DrawFn, features: Features) -> dict[str, Any]:
     return goal
 
 
-def _scheme(draw: st.DrawFn, features: Features) -> dict[str, Any]:
+def _scheme(draw: st.DrawFn, features: Features, ops: str) -> dict[str, Any]:
+    if ops != "paddr":
+        features = Features(features.release, features.names - {"quota_goal.node_eligible_mem_bp"})
+
     def some(make: Any, most: int) -> list[Any]:
         return [make(draw, features) for _ in range(draw(st.integers(0, most)))]
 
@@ -137,7 +140,7 @@ def kdamonds(draw: st.DrawFn, features: Features = ALL, pid: int = 1) -> Kdamond
         },
         "nr_regions": {"min": draw(st.integers(3, 100)), "max": draw(st.integers(100, 100_000))},
         "targets": [{"pid": None if ops == "paddr" else pid, "regions": draw(_regions(0 if ops == "vaddr" else 1))}],
-        "schemes": [_scheme(draw, features) for _ in range(draw(st.integers(0, 2)))],
+        "schemes": [_scheme(draw, features, ops) for _ in range(draw(st.integers(0, 2)))],
     }
     if features.has("addr_unit") and ops == "paddr":
         context["addr_unit"] = draw(st.sampled_from([1, 64, 4096]))

@@ -36,8 +36,8 @@ DAMON_OWN = (
     Option(
         ("--format",),
         "command",
-        "Form of the output; report is for people only.",
-        (Word("form", choices=("json", "yaml", "report")),),
+        "Form of the output; report is for people only, flags are the words that make it.",
+        (Word("form", choices=("json", "yaml", "report", "flags")),),
         default="json",
     ),
     RAW,
@@ -149,8 +149,9 @@ def _edited(compiled: Compiled, ctx: Context) -> tuple[Kdamond, ...]:
     return new
 
 
-def _check_kernel(kdamonds: Sequence[Kdamond], release: str, ctx: Context) -> int:
+def _check_kernel(kdamonds: Sequence[Kdamond], release: str, compiled: Compiled, ctx: Context) -> int:
     """Tell what that kernel lacks; the exit status."""
+    from damoctl.flags.compile import explain
     from damod.errors import FeatureMissing
     from damod.kernel.features import Features
     from damod.kernel.writer import notes
@@ -166,7 +167,7 @@ def _check_kernel(kdamonds: Sequence[Kdamond], release: str, ctx: Context) -> in
     try:
         check(kdamonds, features)
     except FeatureMissing as exc:
-        ctx.note(f"{exc.message}\n  hint: {exc.hint}" if exc.hint else exc.message)
+        ctx.note(explain(exc, compiled.given).message)
         return exc.exit_status
     ctx.note(f"note: Linux {release} has all that this needs")
     return 0
@@ -190,12 +191,16 @@ def _damon(argv: Sequence[str], ctx: Context) -> int:
     if compiled.ongoing:
         raise UsageError("'ongoing' is what runs already; there is nothing to make of it")
     line = compiled.line
-    kdamonds = _edited(compiled, ctx)
+    kdamonds = tuple(kdamond.without_status() for kdamond in _edited(compiled, ctx))
     raw, omit_defaults = line.has("--raw"), line.has("--omit_defaults")
     form = line.last("--format", "json")
-    if form not in ("json", "yaml", "report"):
-        raise UsageError(f"--format {form}: allowed are json, yaml, report")
-    if form == "report":
+    if form == "flags":
+        import shlex
+
+        from damoctl.flags.emit import emit
+
+        text = shlex.join(emit(kdamonds)) + "\n"
+    elif form == "report":
         from damoctl.reports import damon
 
         entries = damon.compute(plain(kdamonds, raw=True)["kdamonds"])
@@ -204,7 +209,7 @@ def _damon(argv: Sequence[str], ctx: Context) -> int:
         text = "".join(f"{shown}\n" for shown in damon.render(entries, choice))
     else:
         text = dump(plain(kdamonds, raw=raw, omit_defaults=omit_defaults), form)
-    status = _check_kernel(kdamonds, line.last("--check_kernel"), ctx) if line.has("--check_kernel") else 0
+    status = _check_kernel(kdamonds, line.last("--check_kernel"), compiled, ctx) if line.has("--check_kernel") else 0
     _emit(text, line.last("--out"), ctx)
     return status
 

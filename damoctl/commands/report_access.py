@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from damoctl.flags import access as flags
 from damoctl.flags import words
@@ -25,13 +25,32 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 DEFAULT_RECORD = "damon.data"
+_TRIED = "tried_regions_of"
+
+
+class Caller(Protocol):
+    """The part of `damod.rpc.client.Client` that is used here."""
+
+    def call(self, method: str, /, **params: Any) -> Any: ...
+
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
-        more=True, repeat=True,
+        ("--input", "-i"), "source",
+        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
+        "was tried on. May be repeated.",
+        (Word("file", "file"),), more=True, repeat=True,
+    ),
+    Option(
+        ("--tried_regions_of",), "source", "Old form of --input tried_regions_of.",
+        (Word("kdamond", "index"), Word("context", "index"), Word("scheme", "index")), repeat=True, hidden=True,
     ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
+    Option(
+        ("--snapshot_damos_filter",), "source",
+        "Count per region the bytes of pages that pass these filters: allow|reject [none] <type> ... (live only).",
+        (Word("filter"),), more=True, repeat=True,
+    ),
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
         (Word("delay", "seconds"), Word("count", "count")), least=0,
@@ -62,17 +81,26 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = options.from_words(given, compat=compat)
     if ctx.json:
         shown = replace(shown, as_json=True)
-    paths = [path for name in ("input", "input_file") for use in given.get(name, ()) for path in use]
+    paths, schemes = _inputs(given)
     term = ctx.term
     delay_s, count = _repeat(given)
     if count != 1:
         term = term._replace(pager=False)
-    client: list[Any] = []
+    filters = _filters(given)
+    if filters and paths:
+        raise UsageError(
+            "--snapshot_damos_filter is for live snapshots, not for records",
+            hint="a record has the passed bytes of the filters it was recorded with",
+        )
+    if schemes and (filters or paths):
+        beside = "--snapshot_damos_filter" if filters else paths[0]
+        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:
         while True:
-            records, live = _records(paths, ctx, client, compat=compat)
-            term.write(access.render(access.compute(records, shown, live=live), term))
+            records = source.records()
+            term.write(access.render(access.compute(records, shown, live=source.live), term))
             count -= 1
             if count == 0:
                 return 0
@@ -82,6 +110,26 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         if "repeat" not in given:
             raise
         return 0
+
+
+def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Files, and (kdamond, scheme) of the schemes whose tried regions are wanted."""
+    paths: list[str] = []
+    tried = [list(use) for use in given.get("tried_regions_of", ())]
+    for use in (use for name in ("input", "input_file") for use in given.get(name, ())):
+        if use and use[0] == _TRIED:
+            if len(use) != 4 or not all(str(word).isdecimal() for word in use[1:]):
+                raise UsageError(
+                    f"--input {' '.join(map(str, use))}: wanted are three indices, counted from 0",
+                    hint=f"--input {_TRIED} <kdamond> <context> <scheme>",
+                )
+            tried.append(list(map(int, use[1:])))
+        else:
+            paths += use
+    for kdamond, context, _ in tried:
+        if context != 0:
+            raise UsageError(f"kdamond {kdamond} has no context {context}; every kernel so far takes exactly one, 0")
+    return paths, [(kdamond, scheme) for kdamond, _, scheme in tried]
 
 
 def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
@@ -97,52 +145,103 @@ def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
     return delay_s, said[1] if len(said) > 1 else -1
 
 
-def _records(paths: Sequence[str], ctx: Context, client: list[Any], *, compat: bool) -> tuple[list[Record], bool]:
-    """The records to show, and whether they are live; `client` keeps the connection for the next time."""
-    if paths:
-        return _read(paths, compat=compat), False
-    trouble: DaemonUnreachable | NotAllowed | NoData
-    try:
-        if not client:
-            client.append(ctx.client())
-        answer = client[0].call("kdamonds.snapshot")
-    except (DaemonUnreachable, NotAllowed) as exc:
-        trouble = exc
-        client.clear()
-    except NoData as exc:
-        # Running but silent is not the same as not running: an old file would be mistaken for the answer.
-        if _running(client[0]):
-            raise
-        trouble = exc
-    else:
-        snapshots = [Snapshot.from_wire(wire) for wire in answer["snapshots"]]
-        if any(snapshot.source != "damon_stat" for snapshot in snapshots):
-            return from_live(snapshots), True
-        if snapshots and not os.path.exists(DEFAULT_RECORD):  # noqa: PTH110 (pathlib is slow to load)
-            return from_live(snapshots), True
-        trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
-    if os.path.exists(DEFAULT_RECORD):  # noqa: PTH110
-        ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
-        return _read([DEFAULT_RECORD], compat=compat), False
-    raise trouble
+class Source:
+    """Where the records come from, asked once per showing; keeps the connection between showings.
+
+    `filters` are page-level DAMOS filters for a live snapshot, `schemes` (kdamond, scheme) of those whose tried regions
+    are wanted. What was live once is never replaced by an old file.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        paths: Sequence[str],
+        filters: Sequence[dict[str, Any]],
+        schemes: Sequence[tuple[int, int]],
+        *,
+        compat: bool,
+    ) -> None:
+        self._ctx = ctx
+        self._paths = paths
+        self._schemes = schemes
+        self._params = {"filters": list(filters)} if filters else {}
+        self._compat = compat
+        self._client: Caller | None = None
+        self.live = False
+
+    def records(self) -> list[Record]:
+        """The records to show now; `live` tells whether they are a running kdamond's."""
+        if self._paths:
+            return self._read(self._paths)
+        if self._schemes:
+            self._client = self._client or self._ctx.client()
+            self.live = True
+            return self._tried(self._client)
+        trouble: DaemonUnreachable | NotAllowed | NoData
+        try:
+            self._client = self._client or self._ctx.client()
+            found = self._snapshots(self._client)
+        except (DaemonUnreachable, NotAllowed) as exc:
+            trouble = exc
+        except NoData as exc:
+            # Running but silent is not the same as not running: an old file would be mistaken for the answer.
+            if self._client is not None and _running(self._client):
+                raise
+            trouble = exc
+        else:
+            file_first = all(snapshot.source == "damon_stat" for snapshot in found) and _there(DEFAULT_RECORD)
+            if found and not file_first:
+                self.live = True
+                return from_live(found)
+            trouble = NoData("no kdamond is running", hint="damoctl start, or give a record with --input")
+        if self.live or self._params or not _there(DEFAULT_RECORD):
+            raise trouble
+        self._ctx.note(f"damoctl: showing ./{DEFAULT_RECORD}: {trouble.message}")
+        return self._read([DEFAULT_RECORD])
+
+    def _snapshots(self, client: Caller) -> list[Snapshot]:
+        return [Snapshot.from_wire(wire) for wire in client.call("kdamonds.snapshot", **self._params)["snapshots"]]
+
+    def _tried(self, client: Caller) -> list[Record]:
+        found = []
+        for kdamond, scheme in self._schemes:
+            answer = client.call("kdamonds.snapshot", kdamond=kdamond, scheme=scheme)["snapshots"]
+            (record,) = from_live(map(Snapshot.from_wire, answer))
+            found.append(replace(record, scheme=scheme))
+        return found
+
+    def _read(self, paths: Sequence[str]) -> list[Record]:
+        import sys
+
+        from damod.records import damo_json
+
+        found: list[Record] = []
+        for path in paths:
+            if path == "-":
+                found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=self._compat)
+            else:
+                found += damo_json.read(path, compat=self._compat)
+        return found
 
 
-def _running(client: Any) -> bool:
+def _there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 (pathlib is slow to load)
+
+
+def _running(client: Caller) -> bool:
     return any(kdamond.get("state") == "on" for kdamond in client.call("daemon.status").get("kdamonds", ()))
 
 
-def _read(paths: Sequence[str], *, compat: bool) -> list[Record]:
-    import sys
+def _filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
+    """The page-level filters of all --snapshot_damos_filter, in order."""
+    if "snapshot_damos_filter" not in given:
+        return []
+    from damoctl.flags import phrase
 
-    from damod.records import damo_json
-
-    found: list[Record] = []
-    for path in paths:
-        if path == "-":
-            found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=compat)
-        else:
-            found += damo_json.read(path, compat=compat)
-    return found
+    try:
+        return [item for use in given["snapshot_damos_filter"] for item in phrase.filters(use)]
+    except ValueError as exc:
+        raise UsageError(f"--snapshot_damos_filter: {exc}") from exc
 
 
 def usage() -> list[str]:

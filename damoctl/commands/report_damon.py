@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from damoctl.context import Context
     from damoctl.flags.words import Line
     from damoctl.reports.damon import Entry
+    from damod.rpc.client import Client
 
 NAME = "damon"
 HELP = "current or recorded DAMON status"
 
+# As long as the default aggregation five times over: short enough to wait for, long enough to have worked.
+_CPU_SPAN_S = 0.5
 _STAT_FIELDS = (
     "nr_tried", "sz_tried", "nr_applied", "sz_applied", "sz_ops_filter_passed", "qt_exceeds", "nr_snapshots",
     "max_nr_snapshots",
@@ -85,10 +88,26 @@ def _plain(entries: Iterable[Entry], line: Line) -> list[Any]:
     return made
 
 
+def _with_cpu(given: list[Any], client: Client) -> list[Any]:
+    """Each kdamond's share of one CPU, from two looks that lie a moment apart."""
+    from time import sleep
+
+    sleep(_CPU_SPAN_S)
+    later = {item["index"]: item for item in client.call("kdamonds.show", stats=False)["kdamonds"]}
+    return [{**item, "cpu_percent": _cpu_percent(item, later.get(item["index"]))} for item in given]
+
+
+def _cpu_percent(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> float | None:
+    if second is None or None in (first.get("cpu_ns"), second.get("cpu_ns")):
+        return None
+    if first["spec"].get("pid") != second["spec"].get("pid") or second["time_ns"] <= first["time_ns"]:
+        return None
+    return float((second["cpu_ns"] - first["cpu_ns"]) * 100 / (second["time_ns"] - first["time_ns"]))
+
+
 def run(argv: list[str], ctx: Context) -> int:
     """Print kdamonds."""
-    from damoctl.flags.option import read_use
-    from damoctl.flags.words import parse, problems_error
+    from damoctl.flags.words import parse
 
     if any(word in ("-h", "--help") for word in argv):
         from damoctl.flags.help import command_help
@@ -96,21 +115,27 @@ def run(argv: list[str], ctx: Context) -> int:
         ctx.print(command_help("report damon", "Show kdamonds: parameters, state, statistics.", "", OPTIONS, []))
         return 0
     line = parse(argv, OPTIONS)
-    problems = [problem for use in line.uses for problem in read_use(use)[1]]
-    problems += [f"{word!r} belongs to no option" for word in line.rest]
-    if problems:
-        raise problems_error("the options", problems, hint="`damoctl report damon --help` lists the options")
+    if line.rest:
+        raise UsageError(
+            f"{line.rest[0]!r} belongs to no option", hint="`damoctl report damon --help` lists the options"
+        )
     tried = not (line.has("--omit_damos_tried_regions") or line.has("--damon_params"))
+    modules: Mapping[str, bool] = {}
     if line.has("--input_file"):
         given = _from_file(line.last("--input_file"))
     else:
         with ctx.client() as client:
-            given = client.call("kdamonds.show", stats=True, tried_regions=tried)["kdamonds"]
-    _show(given, line, ctx)
+            answer = client.call("kdamonds.show", stats=True, tried_regions=tried)
+            given, modules = answer["kdamonds"], answer.get("modules", {})
+            if given and line.has("--show_cpu_usage"):
+                given = _with_cpu(given, client)
+        if not given:
+            ctx.note("note: no kdamond runs; `damoctl start` starts one")
+    _show(given, line, ctx, modules)
     return 0
 
 
-def _show(given: list[Any], line: Line, ctx: Context) -> None:
+def _show(given: list[Any], line: Line, ctx: Context, modules: Mapping[str, bool]) -> None:
     from damoctl.reports import damon
 
     entries = damon.compute(given)
@@ -137,7 +162,7 @@ def _show(given: list[Any], line: Line, ctx: Context) -> None:
             {"index": entry.number, "state": entry.spec.get("state"), "pid": entry.spec.get("pid")} for entry in entries
         ]
     else:
-        lines = damon.render(entries, choice)
+        lines = damon.render(entries, choice, modules)
         value = None if form == "report" else _plain(entries, line)
     if form == "report":
         for text in lines:

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from damoctl.flags import phrase
 from damoctl.flags.deduce import Command, Deduced, deduce, read_document
-from damoctl.flags.group import Grouped, Item, group, show
+from damoctl.flags.group import LEVELS, Grouped, Item, group, show
 from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
-from damod import units
-from damod.errors import DamodError, SpecInvalid, UsageError
+from damod.errors import DamodError, FeatureMissing, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
@@ -84,14 +83,14 @@ class _Builder:
         phrase.put(into, path, value)
         self.given.append(Given(full, value, use))
 
-    def plain(self, into: dict[str, Any], at: str, use: Use, sample_us: int = 0) -> None:
+    def plain(self, into: dict[str, Any], at: str, use: Use) -> None:
         """Options whose words go to a path each."""
         values, wrong = read_use(use)
         self.problems += wrong
         for index, value in enumerate(values):
             word = use.option.word(index)
             if word.path and value is not None:
-                self.set(into, at, word.path, _from_hz(value, sample_us) if word.kind == "percent" else value, use)
+                self.set(into, at, word.path, value, use)
 
     def kdamond(self, item: Item, at: str) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -118,10 +117,7 @@ class _Builder:
         probes = [self.probe(part, f"{at}.probes[{index}]") for index, part in enumerate(item.of("probe"))]
         if probes:
             made["probes"] = probes
-        sample_us = made.get("intervals", {}).get("sample_us", 5000)
-        schemes = [
-            self.scheme(part, f"{at}.schemes[{index}]", sample_us) for index, part in enumerate(item.of("scheme"))
-        ]
+        schemes = [self.scheme(part, f"{at}.schemes[{index}]") for index, part in enumerate(item.of("scheme"))]
         if schemes:
             made["schemes"] = schemes
         return made
@@ -199,7 +195,7 @@ class _Builder:
                     self.set(made, at, "filters", [*made.get("filters", []), *found], use)
         return made
 
-    def scheme(self, item: Item, at: str, sample_us: int) -> dict[str, Any]:
+    def scheme(self, item: Item, at: str) -> dict[str, Any]:
         made: dict[str, Any] = {}
         if not item.named("--damos_action") and item.uses and not self.partial:
             shown = ", ".join(map(str, item.uses))
@@ -223,7 +219,7 @@ class _Builder:
                     known = made.get("filters", []) if path == "filters" else made.get("quotas", {}).get("goals", [])
                     self.set(made, at, path, [*known, *found], use)
             else:
-                self.plain(made, at, use, sample_us)
+                self.plain(made, at, use)
         if not self.partial:
             self._quota_defaults(made, parts)
         return made
@@ -238,15 +234,6 @@ class _Builder:
         if "--damos_quota_interval" not in names and names != {"--damos_quota_weights"}:
             quotas["reset_interval_ms"] = _DEFAULT_RESET_MS
             self.notes.append(f"{parts[0]}: the limit holds each second (--damos_quota_interval says otherwise)")
-
-
-def _from_hz(value: str, sample_us: int) -> str:
-    """Percent for a rate in Hz: one access in each sample is 100 %."""
-    if not value.lower().endswith("hz"):
-        return value
-    from fractions import Fraction
-
-    return units.exact_percent(Fraction(value[:-2].strip().replace(",", "")) * sample_us / 10_000)
 
 
 def _weights_apart(uses: list[Use]) -> list[Use]:
@@ -335,7 +322,7 @@ def _globals(made: list[dict[str, Any]], uses: Sequence[Use], builder: _Builder)
 def compile_line(line: Line, *, node_ram: NodeRam | None = None, partial: bool = False) -> Compiled:
     """Compile a tokenised command line. Raises UsageError with all problems, or what `deduce` raises."""
     builder = _Builder(node_ram or _no_nodes, partial)
-    own = [use for use in line.uses if use.option.level not in ("command", "count", "whole")]
+    own = [use for use in line.uses if use.option.level in (*LEVELS, "global")]
     counts: dict[str, list[int]] = {}
     for use in line.uses:
         if use.option.name in COUNTS:
@@ -419,15 +406,33 @@ def compile_words(
 
 def explain(problem: DamodError, given: Sequence[Given]) -> DamodError:
     """A judgement about spec paths, told in the names of the options that set them."""
+    if isinstance(problem, FeatureMissing) and problem.facts.get("missing"):
+        return _explain_missing(problem, given)
     if not isinstance(problem, SpecInvalid) or not given:
         return problem
     lines = []
     for item in problem.facts.get("problems", ()):
         path, message = str(item["path"]), str(item["message"])
-        uses = [one.use for one in given if one.path == path or path.startswith((f"{one.path}.", f"{one.path}["))]
-        uses = uses[-1:] or _below(path, message, given)
-        lines.append(f"{', '.join(map(str, dict.fromkeys(uses)))}: {message}" if uses else f"{path}: {message}")
+        lines.append(f"{_who(path, message, given)}: {message}")
     return problems_error("the options", list(dict.fromkeys(lines)), hint=problem.hint)
+
+
+def _explain_missing(problem: FeatureMissing, given: Sequence[Given]) -> FeatureMissing:
+    """Everything that the kernel lacks, a line each, with the release that has it."""
+    lines = []
+    for item in problem.facts["missing"]:
+        since = f"Linux {item['since']}" if item.get("since") else "no released Linux yet"
+        lines.append(f"{_who(str(item['path']), '', given)} needs {item['feature']} ({since})")
+    lines = list(dict.fromkeys(lines))
+    kernel = problem.message.partition("which this kernel ")[2].partition(" does not")[0]
+    shown = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  {line}" for line in lines)
+    return FeatureMissing(f"this kernel {kernel} lacks what is asked for:{shown}", hint=problem.hint, **problem.facts)
+
+
+def _who(path: str, message: str, given: Sequence[Given]) -> str:
+    """The uses that set a path or something within it; the path itself if no option did."""
+    uses = [one.use for one in given if one.path == path or path.startswith((f"{one.path}.", f"{one.path}["))]
+    return ", ".join(map(str, dict.fromkeys(uses[-1:] or _below(path, message, given)))) or path
 
 
 def _below(path: str, message: str, given: Sequence[Given]) -> list[Use]:

@@ -5,8 +5,6 @@ Nothing is started here: a command is only recognised and given back.
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +70,8 @@ def _yaml(text: str, where: str) -> Any:
 
 def parse_document(text: str, where: str) -> Any:
     """JSON or YAML text as plain values. Raises UsageError with the place."""
+    import json
+
     stripped = text.lstrip()
     if stripped[:1] in ("{", "["):
         try:
@@ -103,7 +103,13 @@ def read_document(word: str) -> Any:
         raise UsageError(f"cannot read {word}: {exc}") from exc
 
 
-def deduce(word: str, *, which: Callable[[str], str | None] = shutil.which) -> Deduced:
+def _which(name: str) -> str | None:
+    from shutil import which
+
+    return which(name)
+
+
+def deduce(word: str, *, which: Callable[[str], str | None] = _which) -> Deduced:
     """What the word is. Raises UsageError or NotFound."""
     if word == "ongoing":
         return Deduced(ongoing=True)

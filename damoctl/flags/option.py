@@ -35,7 +35,7 @@ def _positive(parse: Callable[[str], int]) -> Callable[[str], int]:
 
 
 def _rate(text: str) -> str:
-    """Percent, samples or Hz, checked but kept as text: what Hz means depends on the sampling interval."""
+    """Percent, samples or Hz, checked but kept as text: what Hz means depends on the context's sampling interval."""
     words = text.strip()
     for unit in ("samples", "sample"):
         if words.endswith(unit):

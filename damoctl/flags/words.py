@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from damoctl.flags.option import Option, Use, near
+from damoctl.flags.option import Option, Use, near, read_use
 from damod.errors import UsageError
 
 _NUMBER = re.compile(r"-\.?\d")
@@ -67,7 +67,10 @@ def find(name: str, names: dict[str, Option]) -> Option:
 
 
 def parse(argv: Sequence[str], options: Iterable[Option]) -> Line:
-    """Tokenise. Raises UsageError with everything that is wrong."""
+    """Tokenise. The words of options of level "command" are checked; those of the others have readers of their own.
+
+    Raises UsageError with everything that is wrong.
+    """
     names = by_name(options)
     shorts = {name for name in names if not name.startswith("--")}
     uses: list[Use] = []
@@ -111,10 +114,12 @@ def parse(argv: Sequence[str], options: Iterable[Option]) -> Line:
             problems.append(f"{option.synopsis()} needs {option.at_least} {_words(option.at_least)}, {given}")
             continue
         uses.append(Use(option, tuple(words), start))
-    for option in dict.fromkeys(use.option for use in uses):
-        again = [use for use in uses if use.option is option]
-        if not option.repeat and option.words and len(again) > 1 and option.level == "command":
-            problems.append(f"{option.name} is given {len(again)} times")
+    own = [use for use in uses if use.option.level == "command"]
+    problems += [problem for use in own for problem in read_use(use)[1]]
+    for option in dict.fromkeys(use.option for use in own if use.option.words and not use.option.repeat):
+        times = sum(use.option is option for use in own)
+        if times > 1:
+            problems.append(f"{option.name} is given {times} times")
     if problems:
         raise problems_error("the options", problems, hint="`--help` lists the options")
     return Line(uses, rest)

@@ -169,15 +169,13 @@ def _block(template: str, keywords: Mapping[str, Keyword], view: RecordView | Sn
 
 
 def _region_lines(template: str, view: SnapshotView, options: Options) -> Iterator[str]:
-    """One line per region, made column by column: each keyword formats and pads all its values at once."""
+    """One line per region, made column by column: each keyword formats all its values at once."""
     parts = _parts(template, REGION)
-    line = "".join(part.replace("%", "%%") if isinstance(part, str) else "%s" for part in parts)
-    columns = []
-    for part in parts:
-        if isinstance(part, Keyword):
-            width = options.min_chars.get(part.name, 0)
-            shown = part.show(view)
-            columns.append([text.ljust(width) for text in shown] if width else shown)
+    line = "".join(
+        part.replace("%", "%%") if isinstance(part, str) else f"%-{options.min_chars.get(part.name, 0)}s"
+        for part in parts
+    )
+    columns = [part.show(view) for part in parts if isinstance(part, Keyword)]
     if not columns:
         return iter([line % ()] * len(view.regions))
     return map(line.__mod__, zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""What all reports share: how their numbers are written and the errors that every report may meet."""
+"""What all reports share: how columns of numbers become columns of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 Value = TypeVar("Value", bound=Hashable)
 
 
-def texts(values: Sequence[Value], show: Callable[[Value], str], width: int = 0) -> list[str]:
-    """A column as text, right-padded to `width`. Equal values are formatted once: monitoring results repeat a lot."""
-    known = {value: show(value).ljust(width) for value in set(values)}
+def texts(values: Sequence[Value], show: Callable[[Value], str]) -> list[str]:
+    """A column as text. Equal values are formatted once: monitoring results repeat a lot."""
+    known = {value: show(value) for value in set(values)}
     return [known[value] for value in values]

@@ -31,14 +31,19 @@ class Choice(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One kdamond to show. `tried` has columns of regions per scheme index."""
+    """One kdamond to show.
+
+    `tried` has per scheme index the columns of its regions, or only their `total_bytes`. `drift` tells what somebody
+    else has changed. `tuned` are the intervals in force where the kernel tunes them, in us.
+    """
 
     number: int
     spec: Mapping[str, Any]
     name: str = ""
-    owner: str = ""
-    tried: Mapping[int, Mapping[str, Sequence[int]]] = {}
+    tried: Mapping[int, Mapping[str, Any]] = {}
     cpu_percent: float | None = None
+    tuned: Mapping[str, int] | None = None
+    drift: Sequence[str] = ()
 
 
 def compute(kdamonds: Iterable[Mapping[str, Any]]) -> list[Entry]:
@@ -48,16 +53,17 @@ def compute(kdamonds: Iterable[Mapping[str, Any]]) -> list[Entry]:
         if "spec" not in item:
             entries.append(Entry(index, item))
             continue
-        tried = {int(key): columns for key, columns in (item.get("tried_regions") or {}).items()}
+        tried = item.get("tried_regions") or {}
         cpu = item.get("cpu_percent")
         entries.append(
             Entry(
                 int(item.get("index", index)),
                 item["spec"],
                 str(item.get("name") or ""),
-                str(item.get("owner") or ""),
-                tried,
+                dict(enumerate(tried)) if isinstance(tried, list) else {int(key): one for key, one in tried.items()},
                 None if cpu is None else float(cpu),
+                item.get("tuned_intervals"),
+                item.get("drift") or (),
             )
         )
     return entries
@@ -239,11 +245,9 @@ def _statistics(stats: Mapping[str, Any], numbers: _Numbers, choice: Choice) -> 
     yield f"    tried {snapshots} snapshots (max {most})"
 
 
-def _tried_regions(
-    columns: Mapping[str, Sequence[int]], intervals: Mapping[str, Any], numbers: _Numbers
-) -> Iterator[str]:
+def _tried_regions(columns: Mapping[str, Any], intervals: Mapping[str, Any], numbers: _Numbers) -> Iterator[str]:
     starts, ends = columns.get("start") or (), columns.get("end") or ()
-    yield f"tried regions ({numbers.size(sum(ends) - sum(starts))})"
+    yield f"tried regions ({numbers.size(columns.get('total_bytes', sum(ends) - sum(starts)))})"
     sample = units.parse_time(intervals.get("sample_us", 5000), "us")
     aggr = units.parse_time(intervals.get("aggr_us", 100_000), "us")
     most = max(aggr // max(sample, 1), 1)
@@ -298,7 +302,7 @@ def _scheme(
     if scheme.get("stats") is not None:
         yield from _indent(_statistics(scheme["stats"], numbers, choice))
     if choice.tried_regions:
-        yield from _indent(_tried_regions(entry.tried.get(index, {}), intervals, numbers))
+        yield from _indent(_tried_regions(entry.tried.get(index, {}), entry.tuned or intervals, numbers))
 
 
 def _sample_control(control: Mapping[str, Any]) -> Iterator[str]:
@@ -332,6 +336,9 @@ def _context(index: int, ctx: Mapping[str, Any], entry: Entry, numbers: _Numbers
         yield from _indent(_target(number, target, numbers))
     intervals = ctx.get("intervals") or {}
     yield from _indent(_intervals(intervals, numbers))
+    if entry.tuned and not choice.compat and not choice.params_only:
+        now = (numbers.time(entry.tuned[name], "us") for name in ("sample_us", "aggr_us"))
+        yield "    tuned intervals: sample {}, aggr {}".format(*now)
     bounds = ctx.get("nr_regions") or {}
     yield f"    nr_regions: [{numbers.count(bounds.get('min', 10))}, {numbers.count(bounds.get('max', 1000))}]"
     for number, scheme in enumerate(ctx.get("schemes") or ()):
@@ -343,11 +350,16 @@ def render(entries: Sequence[Entry], choice: Choice, modules: Mapping[str, bool]
     """The indented text; `modules` (name -> on) are DAMON's kernel modules, told at the end."""
     numbers = _Numbers(choice.raw)
     for entry in entries:
-        named = f" ({entry.name})" if entry.name and not choice.compat and not choice.params_only else ""
+        # The set that `start` makes without a name needs none here either; the text stays damo's.
+        shown = entry.name not in ("", "adhoc") and not choice.compat and not choice.params_only
+        named = f" ({entry.name})" if shown else ""
         yield f"kdamond {entry.number}{named}"
         state = state_line(entry, numbers, choice)
         if state:
             yield f"    {state}"
+        if entry.drift and not choice.compat and not choice.params_only:
+            yield "    changed by somebody else"
+            yield from _indent(entry.drift, 2)
         for index, ctx in enumerate(entry.spec.get("contexts") or ()):
             yield from _indent(_context(index, ctx, entry, numbers, choice))
     if not choice.params_only:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from itertools import islice
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 # Lines joined into one write: few system calls for long reports, and the first lines still show at once.
 _BATCH = 512
@@ -23,6 +23,21 @@ class Term(NamedTuple):
     color: bool = False
     tty: bool = False
     pager: bool = False
+
+    @classmethod
+    def of(cls, stream: IO[str], *, color: str = "auto", pager: bool = True) -> Self:
+        """The Term of a stream. `color` is always, never or auto: on a terminal, unless NO_COLOR is set."""
+        tty = stream.isatty()
+        width, height = 80, 50
+        if tty:
+            try:
+                size = os.get_terminal_size(stream.fileno())
+            except (OSError, ValueError):
+                pass
+            else:
+                width, height = size.columns or width, size.lines or height
+        wanted = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(stream, width, height, color=wanted if color == "auto" else color == "always", tty=tty, pager=pager)
 
     def write(self, lines: Iterable[str]) -> None:
         """Print the lines, each ended by a newline; through a pager if there is one and they do not fit.
@@ -39,21 +54,6 @@ class Term(NamedTuple):
             self.stream.write("\n".join(batch))
             self.stream.write("\n")
         self.stream.flush()
-
-
-def detect(stream: IO[str], color: str = "auto", *, pager: bool = True) -> Term:
-    """The Term of a stream. `color` is always, never or auto: on a terminal, unless NO_COLOR is set."""
-    tty = stream.isatty()
-    width, height = 80, 50
-    if tty:
-        try:
-            size = os.get_terminal_size(stream.fileno())
-        except (OSError, ValueError):
-            pass
-        else:
-            width, height = size.columns or width, size.lines or height
-    wanted = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return Term(stream, width, height, color=wanted if color == "auto" else color == "always", tty=tty, pager=pager)
 
 
 def _page(head: Iterable[str], rest: Iterable[str]) -> bool:

@@ -196,19 +196,22 @@ def heat_line(
         return _heat_line_by_steps(regions, heats, span / width)
     cells: list[float] = []
     gaps: list[int] = []
+    starts, ends = regions.start, regions.end
     column, at, last = 0, 0, -1
     count = len(regions)
     while at < count:
         # column k is [base + ceil(k * span / width), base + ceil((k + 1) * span / width)): whole bytes, no rounding
         low = base + -(-column * span // width)
         high = base + -(-(column + 1) * span // width)
-        if regions.start[at] >= high:
-            column = (regions.start[at] - base) * width // span
+        if starts[at] >= high:
+            column = (starts[at] - base) * width // span
             continue
         heat = covered = 0
         index = at
-        while index < count and regions.start[index] < high:
-            overlap = min(regions.end[index], high) - max(regions.start[index], low)
+        # comparisons in place of min() and max(): this runs once per region and column
+        while index < count and (begin := starts[index]) < high:
+            end = ends[index]
+            overlap = (end if end < high else high) - (begin if begin > low else low)
             if overlap > 0:
                 heat += overlap * heats[index]
                 covered += overlap
@@ -217,7 +220,7 @@ def heat_line(
             gaps.append(column - last - 1)
             cells.append(heat / covered)
             last = column
-        while at < count and regions.end[at] <= high:
+        while at < count and ends[at] <= high:
             at += 1
         column += 1
     return HeatLine(cells, gaps, span / width)

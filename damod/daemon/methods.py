@@ -27,15 +27,7 @@ async def version(call: Call[Service]) -> Result:
 @method("daemon.status", needs=Role.VIEWER)
 async def status(call: Call[Service]) -> Result:
     """The daemon, what it owns, what runs beside it, and what is wrong."""
-    daemon = call.daemon
-    owned = await daemon.kernel_thread.run(daemon.owner.status)
-    recordings = daemon.recordings
-    return {
-        "daemon": daemon.status(),
-        **owned,
-        "recordings": [item for item in recordings.all() if item["running"]],
-        "problems": [*owned["problems"], *recordings.problems()],
-    }
+    return await call.daemon.status()
 
 
 @method("kdamonds.start", needs=Role.OPERATOR)
@@ -54,12 +46,15 @@ async def tune(
     kdamonds: list[Any],
     name: str | None = None,
     base: list[Any] | None = None,
+    quota_goals_only: bool = False,
     dry_run: bool = False,
 ) -> Result:
     """Give a running set new parameters without a restart; with `base` only if it still has those."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
     expected = None if base is None else parse_kdamonds(base)
-    return await daemon.kernel_thread.run(daemon.owner.tune, name, specs, base=expected, dry_run=dry_run)
+    return await daemon.kernel_thread.run(
+        daemon.owner.tune, name, specs, base=expected, quota_goals_only=quota_goals_only, dry_run=dry_run
+    )
 
 
 @method("kdamonds.stop", needs=Role.OPERATOR)
@@ -86,7 +81,7 @@ async def show(
     """Every kdamond that runs, ours and others', with parameters, state and statistics."""
     daemon = call.daemon
     rows = await daemon.kernel_thread.run(daemon.owner.show, stats=stats, tried_regions=tried_regions, slot=kdamond)
-    return {"kdamonds": rows}
+    return {"kdamonds": rows, "modules": await daemon.kernel_thread.run(daemon.owner.modules)}
 
 
 @method("kdamonds.specs", needs=Role.VIEWER)
@@ -102,13 +97,15 @@ async def snapshot(
     call: Call[Service],
     *,
     kdamond: int | None = None,
-    source: Literal["auto", "ring", "tried_regions"] = "auto",
+    source: Literal["auto", "ring", "tried_regions", "damon_stat"] = "auto",
     filters: list[Any] | None = None,
+    scheme: int | None = None,
     timeout_s: float | None = None,
 ) -> Result:
-    """What DAMON sees now: a snapshot of each target."""
-    wanted = _filters(filters)
-    found = await call.daemon.looker.snapshot(kdamond, source=source, filters=wanted, timeout_s=timeout_s)
+    """What DAMON sees now: a snapshot of each target, or what a kdamond's scheme was tried on."""
+    found = await call.daemon.looker.snapshot(
+        kdamond, source=source, filters=_filters(filters), scheme=scheme, timeout_s=timeout_s
+    )
     return {"snapshots": [item.to_wire() for item in found]}
 
 

@@ -31,8 +31,9 @@ import structlog
 import damod
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.look import Looker
-from damod.daemon.owner import Owner, Watched
+from damod.daemon.owner import Owner
 from damod.daemon.slots import check_name
+from damod.daemon.view import Watched
 from damod.errors import (
     Busy,
     Conflict,

@@ -38,9 +38,11 @@ log = structlog.get_logger(__name__)
 
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
 REQUEST_GRACE_S = 0.3
-KERNEL_GRACE_S = 0.3
+KERNEL_GRACE_S = 0.2
 # Recorders are told first and go on sealing without us; most of them need less.
 RECORDER_GRACE_S = 0.2
+# A busy kernel answers within an aggregation; who asks how things are should not wait longer than this.
+STATUS_PATIENCE_S = 2.0
 
 
 class Service:
@@ -70,6 +72,7 @@ class Service:
         self._notifier = Notifier()
         self._started = time.monotonic()
         self._stopping = asyncio.Event()
+        self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings))
 
@@ -98,6 +101,11 @@ class Service:
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
+                if self._server.access.operator_gid is None:
+                    log.warning(
+                        "there is no operators' group; only root, and the user of damod, may change things",
+                        operator_group=self.settings.operator_group,
+                    )
                 self.ready.set()
                 await self._stopping.wait()
                 self._notifier.stopping()
@@ -145,14 +153,28 @@ class Service:
         kernel = {"name": self.kernel.name, "release": self.kernel.release}
         return {"version": __version__, "protocol": PROTOCOL_VERSION, "kernel": kernel}
 
-    def status(self) -> Mapping[str, Any]:
-        """The daemon's own part of `daemon.status`."""
-        return {
+    async def status(self) -> Mapping[str, Any]:
+        """The result of `daemon.status`. A kernel that blocks does not keep it waiting: then it is the last known."""
+        looking = asyncio.ensure_future(self.kernel_thread.run(self.owner.status))
+        done, _ = await asyncio.wait([looking], timeout=STATUS_PATIENCE_S)
+        if done:
+            self._seen = looking.result()
+        seen = dict(self._seen)
+        if not done:
+            told = f"the kernel has been busy for over {STATUS_PATIENCE_S:.0f} s; this is how things were before"
+            seen["problems"] = [*seen["problems"], told]
+        daemon = {
             **self.version(),
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 3),
             "socket": self._socket_path,
             "connections": self._server.connections,
+        }
+        return {
+            "daemon": daemon,
+            **seen,
+            "recordings": [item for item in self.recordings.all() if item["running"]],
+            "problems": [*seen["problems"], *self.recordings.problems()],
         }
 
     def _locked_directories(self) -> list[str]:

@@ -10,7 +10,8 @@ from damod.errors import DamodError, KernelRefused, NotAllowed
 _HINTS: dict[int, str] = {
     errno.EINVAL: "the kernel takes no such value or combination here; `damoctl features` shows what it knows",
     errno.EBUSY: "something else uses DAMON now; `damoctl status` shows what",
-    errno.ENOMEM: "the kernel has no memory for this; free some, or ask for fewer regions",
+    # **verified** on 7.3: a memcg path that does not exist is ENOMEM in filters and goals, EINVAL in probes.
+    errno.ENOMEM: "a memory cgroup that the spec names does not exist, or the kernel is short of memory",
     errno.EPERM: "the kernel does not allow this now (for `off`: the kdamond does not run any more)",
     errno.EACCES: "damod needs root, or CAP_SYS_ADMIN and write access to /sys/kernel/mm/damon",
     errno.ENODEV: "there is no such device or NUMA node",

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
-from operator import lt
 from typing import Any, NamedTuple, Self
 
 from damod.access.snapshot import Regions
@@ -51,33 +51,80 @@ _TYPE_LEN = bytes(byte & 31 for byte in range(256))
 # Rounds over all CPUs in one read, at most. Two are usual; the bound is for events that come faster than we read.
 _MAX_ROUNDS = 32
 
-Row = tuple[Any, ...]
-"""The values of one event; which value is which says `columns(format)`."""
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one event and size that follow each other in one page; nothing is unpacked until it is asked for.
 
-class Run(NamedTuple):
-    """Events of one format that follow each other in one page.
-
-    Times of single events are seldom asked for, so they are worked out only then; `base_ns` is what the first one's
-    delta adds to.
+    The first of `count` records begins at byte `at` of `page`, each has `size` bytes, the first `header` of which are
+    the ring's own. `base_ns` is what the first one's time delta adds to.
     """
 
     base_ns: int
     form: Format
-    rows: Sequence[Row]
+    page: bytes
+    at: int
+    size: int
+    header: int
+    count: int
 
     def time_ns(self, place: int) -> int:
         """The time stamp of the event at `place` (negative ones count from the end)."""
-        deltas: Iterable[int] = (row[0] >> 5 for row in self.rows[: place % len(self.rows) + 1])
-        return self.base_ns + sum(deltas)
+        many = place % self.count + 1
+        words = memoryview(self.page)[self.at : self.at + many * self.size].cast("I")[:: self.size // 4]
+        # Each word is type_len + 32 * delta, and type_len is the same in all.
+        return self.base_ns + ((sum(words) - many * (words[0] & 31)) >> 5)
+
+    def columns(self, names: tuple[str, ...], first: int = 0, count: int | None = None) -> list[tuple[Any, ...]]:
+        """The values of fields as one tuple each, of `count` events from `first` on. KeyError for an unknown field."""
+        many = self.count - first if count is None else count
+        at = self.at + first * self.size
+        flat = _unpacker(self.form, names, self.size, self.header, many).unpack_from(self.page, at)
+        width = len(names)
+        found: list[tuple[Any, ...]] = [flat[place::width] for place in range(width)]
+        for place, name in enumerate(names):
+            element = self.form.field(name).element
+            if element:
+                found[place] = tuple(
+                    _array(self.page, at + number * self.size + self.header, word, element)
+                    for number, word in enumerate(found[place])
+                )
+        return found
+
+    def agree(self, words: Iterable[int], first: int, count: int) -> bool:
+        """Whether `count` events from `first` on are the same in some 32-bit words of their payload."""
+        at = self.at + first * self.size
+        view = memoryview(self.page)[at : at + count * self.size].cast("I")
+        step, skip = self.size // 4, self.header // 4
+        columns = (view[skip + word :: step].tobytes() for word in words)
+        return all(column == column[:4] * count for column in columns)
 
     def split(self) -> list[Run]:
         """The same events as a run each."""
-        runs, base = [], self.base_ns
-        for row in self.rows:
-            runs.append(Run(base, self.form, (row,)))
-            base += row[0] >> 5
-        return runs
+        return [
+            replace(self, base_ns=base, at=self.at + place * self.size, count=1)
+            for place, base in enumerate([self.base_ns, *map(self.time_ns, range(self.count - 1))])
+        ]
+
+
+@lru_cache(maxsize=1024)
+def _unpacker(form: Format, names: tuple[str, ...], size: int, header: int, count: int) -> struct.Struct:
+    """Unpacks fields of `count` records at once. The fields must be named in the order in which they lie."""
+    text, at = "", 0
+    for name in names:
+        item = form.field(name)
+        pad = header + item.offset - at
+        if pad < 0:
+            raise ValueError(f"{name} of {form.name} lies before the field that is named before it")
+        text += f"{pad}x{item.code}"
+        at = header + item.offset + item.size
+    return struct.Struct("=" + f"{text}{size - at}x" * count)
+
+
+def _array(page: bytes, payload: int, word: int, element: str) -> tuple[int, ...]:
+    """What a `__data_loc` word (length << 16 | offset in the payload) points at."""
+    count = (word >> 16) // struct.calcsize("=" + element)
+    return struct.unpack_from(f"={count}{element}", page, payload + (word & 0xFFFF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,43 +154,12 @@ class Page(NamedTuple):
     missed: int | None
 
 
-def columns(form: Format) -> dict[str, int]:
-    """Field name -> position in an event's values. Position 0 is the record's header word; common fields but
-    `common_type` and `common_pid` are left out."""
-    return {item.name: place for place, item in enumerate(_kept(form), start=1)}
-
-
-def _kept(form: Format) -> list[event_formats.Field]:
-    return [
-        item
-        for item in form.fields
-        if not item.name.startswith("common_") or item.name in ("common_type", "common_pid")
-    ]
-
-
-def _record_struct(form: Format, header: int, size: int) -> struct.Struct:
-    """Unpacks a record of `size` bytes whose payload begins at `header`: the header word, then the kept fields."""
-    text, at = f"=I{header - 4}x", header
-    for item in _kept(form):
-        text += f"{header + item.offset - at}x{item.code}"
-        at = header + item.offset + item.size
-    return struct.Struct(f"{text}{size - at}x")
-
-
 class PageDecoder:
-    """Turns raw pages into events, by the kernel's own description of both. Unknown events are skipped.
-
-    Runs of records of one event and length, which is what DAMON's are, are unpacked in one go.
-    """
+    """Finds the events in raw pages, by the kernel's own description of both. Unknown events are skipped."""
 
     def __init__(self, header_page: str, formats: Iterable[Format]) -> None:
         self.layout = PageLayout.parse(header_page)
         self._formats = {form.id: form for form in formats}
-        self._structs: dict[tuple[int, int], struct.Struct] = {}
-        self._dynamic = {
-            form.id: [(columns(form)[item.name], item.element) for item in form.fields if item.element]
-            for form in self._formats.values()
-        }
 
     def decode(self, page: bytes) -> Page:
         """All known events of one page, in order. Raises ValueError on bytes that cannot be a page."""
@@ -188,32 +204,20 @@ class PageDecoder:
             else:
                 header = 4 if kind else 8
                 size = 4 + (kind * 4 if kind else _U32.unpack_from(page, at + 4)[0])
-                if at + size > end:
+                if at + size > end or size % 4:
                     raise ValueError(f"a ring page's record at {at} has {size} bytes, but only {end - at} are used")
                 form = self._formats.get(_U16.unpack_from(page, at + header)[0])
                 if form is None:
                     stamp += delta
                     at += size
                 else:
-                    run = self._run(page, at, end, stamp, form, kind, size)
+                    # A record that holds its own length may be followed by one of another length: one at a time.
+                    count = alike(page, at, (end - at) // size, size, header) if kind else 1
+                    run = Run(stamp, form, page, at, size, header, count)
                     found.append(run)
                     stamp = run.time_ns(-1)
-                    at += size * len(run.rows)
+                    at += size * count
         return Page(found, missed)
-
-    def _run(self, page: bytes, at: int, end: int, base: int, form: Format, kind: int, size: int) -> Run:
-        """The records of one event and size from `at` on, as long as they follow each other."""
-        header = 4 if kind else 8
-        unpack = self._structs.get((form.id, size))
-        if unpack is None:
-            unpack = self._structs[form.id, size] = _record_struct(form, header, size)
-        # A record that holds its own length may be followed by one of another length: one at a time.
-        count = alike(page, at, (end - at) // size, size, header) if kind else 1
-        rows: list[Row] = list(unpack.iter_unpack(memoryview(page)[at : at + count * size]))
-        dynamic = self._dynamic[form.id]
-        if dynamic:
-            rows = [_with_arrays(row, dynamic, page, at + place * size + header) for place, row in enumerate(rows)]
-        return Run(base, form, rows)
 
 
 def alike(page: bytes, at: int, most: int, size: int, header: int) -> int:
@@ -228,16 +232,6 @@ def alike(page: bytes, at: int, most: int, size: int, header: int) -> int:
         if column.count(column[0]) != most:
             count = min(count, next(place for place, value in enumerate(column) if value != column[0]))
     return count
-
-
-def _with_arrays(row: Row, dynamic: Sequence[tuple[int, str]], page: bytes, payload: int) -> Row:
-    """`row` with its `__data_loc` words (length << 16 | offset in the payload) replaced by the arrays they point at."""
-    values = list(row)
-    for place, element in dynamic:
-        where = payload + (values[place] & 0xFFFF)
-        length = values[place] >> 16
-        values[place] = struct.unpack_from(f"={length // struct.calcsize('=' + element)}{element}", page, where)
-    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,38 +331,16 @@ class Aggregation(NamedTuple):
 
 @dataclass(slots=True)
 class _Part:
-    """An aggregation of one target of which not all regions have come yet, as one list per value of its events."""
+    """An aggregation of one target of which not all regions have come yet, as a list per field."""
 
     nr_regions: int
     first_ns: int
     sample_us: int | None
-    values: list[list[Any]]
-    have: int = 0
+    columns: list[list[Any]]
 
 
-class _Places(NamedTuple):
-    pid: int
-    target: int
-    nr_regions: int
-    start: int
-    end: int
-    nr_accesses: int
-    age: int
-    probe_hits: int | None
-
-    @classmethod
-    def of(cls, form: Format) -> _Places:
-        at = columns(form)
-        return cls(
-            pid=at["common_pid"],
-            target=at["target_id"],
-            nr_regions=at["nr_regions"],
-            start=at["start"],
-            end=at["end"],
-            nr_accesses=at["nr_accesses"],
-            age=at["age"],
-            probe_hits=at.get("probe_hits"),
-        )
+# Fields that all regions of an aggregation share.
+_SHARED = ("common_pid", "target_id", "nr_regions")
 
 
 class Aggregations:
@@ -383,65 +355,55 @@ class Aggregations:
         self._parts: dict[tuple[int, int], _Part] = {}
         self._ended_ns: dict[tuple[int, int], int | None] = {}
         self._sample_us: dict[int, int] = {}
-        self._places: dict[Format, _Places | None] = {}
+        self._orders: dict[Format, _Order] = {}
 
     def feed(self, batch: Batch) -> list[Aggregation]:
         """The aggregations that became whole with these events, in order."""
         whole: list[Aggregation] = []
         for run in batch.runs:
-            places = self._places_of(run.form)
-            if places is None:
-                self._tuned(run)
-                continue
-            at = 0
-            while at < len(run.rows):
-                at += self._add(run, at, places, batch.gaps, whole)
+            if run.form.name == INTERVALS:
+                for pid, sample_us in zip(*run.columns(("common_pid", "sample_us")), strict=True):
+                    self._sample_us[pid] = sample_us
+            elif run.form.name in (REGIONS, REGIONS_AND_PROBES):
+                at = 0
+                while at < run.count:
+                    at += self._add(run, at, batch.gaps, whole)
         if batch.gaps:
             until = max(last for _, last in batch.gaps)
             for key in [key for key, part in self._parts.items() if part.first_ns <= until]:
                 self._drop(key)
         return whole
 
-    def _add(
-        self, run: Run, at: int, places: _Places, gaps: Sequence[tuple[int, int]], whole: list[Aggregation]
-    ) -> int:
-        """Add rows of a run from `at` on to the part that the first one belongs to; how many they were."""
-        row = run.rows[at]
-        key, nr_regions = (row[places.pid], row[places.target]), row[places.nr_regions]
+    def _add(self, run: Run, at: int, gaps: Sequence[tuple[int, int]], whole: list[Aggregation]) -> int:
+        """Add events of a run from `at` on to the part that the first one belongs to; how many they were."""
+        order = self._orders.get(run.form)
+        if order is None:
+            order = self._orders[run.form] = _Order.of(run.form)
+        first = {name: column[0] for name, column in zip(order.head, run.columns(order.head, at, 1), strict=True)}
+        key, nr_regions = (first["common_pid"], first["target_id"]), first["nr_regions"]
         part = self._parts.get(key)
-        if part and (row[places.start] <= part.values[places.start][-1] or nr_regions != part.nr_regions):
+        if part and (first["start"] <= part.columns[order.start][-1] or nr_regions != part.nr_regions):
             self._drop(key)
             part = None
         if part is None:
-            part = _Part(nr_regions, run.time_ns(at), self._sample_us.get(key[0]), [[] for _ in row])
+            part = _Part(nr_regions, run.time_ns(at), self._sample_us.get(key[0]), [[] for _ in order.columns])
             self._parts[key] = part
 
-        count: int = min(nr_regions - part.have, len(run.rows) - at)
-        values = list(zip(*run.rows[at : at + count], strict=True))
-        if count > 1 and not _belong_together(values, places):
+        count: int = min(nr_regions - len(part.columns[0]), run.count - at)
+        columns = run.columns(order.columns, at, count)
+        # Other kdamonds' regions in between, or addresses that fall, since another aggregation begins.
+        if not run.agree(order.shared, at, count) or not _rises(columns[order.start]):
             count = 1
-            values = [(value,) for value in row]
-        for column, more in zip(part.values, values, strict=True):
+            columns = run.columns(order.columns, at, count)
+        for column, more in zip(part.columns, columns, strict=True):
             column += more
-        part.have += count
-        if part.have >= nr_regions:
+        if len(part.columns[0]) >= nr_regions:
             last_ns = run.time_ns(at + count - 1) if gaps else 0
-            if any(first <= last_ns and part.first_ns <= last for first, last in gaps):
+            if any(gap_from <= last_ns and part.first_ns <= gap_to for gap_from, gap_to in gaps):
                 self._drop(key)
             else:
-                whole.append(self._whole(key, part, places))
+                whole.append(self._whole(key, part, order))
         return count
-
-    def _places_of(self, form: Format) -> _Places | None:
-        if form not in self._places:
-            self._places[form] = _Places.of(form) if form.name in (REGIONS, REGIONS_AND_PROBES) else None
-        return self._places[form]
-
-    def _tuned(self, run: Run) -> None:
-        if run.form.name == INTERVALS:
-            at = columns(run.form)
-            for row in run.rows:
-                self._sample_us[row[at["common_pid"]]] = row[at["sample_us"]]
 
     def _drop(self, key: tuple[int, int]) -> None:
         del self._parts[key]
@@ -449,26 +411,37 @@ class Aggregations:
             self.incomplete += 1
         self._ended_ns[key] = None
 
-    def _whole(self, key: tuple[int, int], part: _Part, places: _Places) -> Aggregation:
+    def _whole(self, key: tuple[int, int], part: _Part, order: _Order) -> Aggregation:
         del self._parts[key]
-        regions = Regions(
-            start=part.values[places.start],
-            end=part.values[places.end],
-            nr_accesses=part.values[places.nr_accesses],
-            age=part.values[places.age],
-            probe_hits=None if places.probe_hits is None else part.values[places.probe_hits],
-        )
+        regions = Regions(**dict(zip(order.columns, part.columns, strict=True)))
         before = self._ended_ns.get(key)
         self._ended_ns[key] = part.first_ns
         return Aggregation(before, part.first_ns, regions, *key, part.sample_us)
 
 
-def _belong_together(values: Sequence[Sequence[Any]], places: _Places) -> bool:
-    """Whether columns are all of one target's regions of one aggregation: who and how many agree, addresses rise."""
-    count = len(values[0])
-    return all(
-        values[place].count(values[place][0]) == count for place in (places.pid, places.target, places.nr_regions)
-    ) and all(map(lt, values[places.start], values[places.start][1:]))
+class _Order(NamedTuple):
+    """Names of fields in the order in which an event has them: those that say whose it is, and a region's own.
+
+    `shared` are the words of the payload in which the fields lie that all regions of an aggregation share.
+    """
+
+    head: tuple[str, ...]
+    columns: tuple[str, ...]
+    start: int
+    shared: tuple[int, ...]
+
+    @classmethod
+    def of(cls, form: Format) -> _Order:
+        names = [item.name for item in form.fields]
+        own = tuple(name for name in names if name in ("start", "end", "nr_accesses", "age", "probe_hits"))
+        head = tuple(name for name in names if name in (*_SHARED, "start"))
+        fields = [form.field(name) for name in _SHARED]
+        shared = {byte // 4 for item in fields for byte in range(item.offset, item.offset + item.size)}
+        return cls(head, own, own.index("start"), tuple(sorted(shared)))
+
+
+def _rises(values: tuple[int, ...]) -> bool:
+    return sorted(values) == list(values)
 
 
 def open_reader(kernel: Kernel, *, probes: bool = False, buffer_kb: int = 1024) -> RingReader:
@@ -495,48 +468,57 @@ class Look(NamedTuple):
     lost: int
 
 
-def look(
-    kernel: Kernel,
-    *,
-    pids: Mapping[int, int],
-    timeout_s: float,
-    reader: RingReader | None = None,
-    probes: bool = False,
-) -> Look:
-    """One whole aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+class Watch:
+    """The newest whole aggregation of each target, for who looks now and then. One thread's; close it at the end.
 
-    Waits until all are there or `timeout_s` of the kernel's time is over; what has come by then is the answer, so
-    missing keys are possible. A kdamond that reports one target a second time has no more to say about the others
-    (targets without regions say nothing). Without `reader` a ring is opened, and removed again.
+    The ring is read only when somebody looks, so a look costs nothing in between, and who looks twice within an
+    aggregation gets the same answer at once instead of waiting for the next one.
     """
-    ours = reader is None
-    source = reader or open_reader(kernel, probes=probes)
-    try:
-        return _look(kernel, source, pids, timeout_s)
-    finally:
-        if ours:
-            source.close()
 
+    # A kdamond that ends says nothing any more, so waiting is cut into slices that ask whether it lives.
+    _SLICE_S = 0.5
 
-def _look(kernel: Kernel, reader: RingReader, pids: Mapping[int, int], timeout_s: float) -> Look:
-    found: dict[tuple[int, int], Aggregation] = {}
-    missing = {pid: count for pid, count in pids.items() if count > 0}
-    assembler, lost = Aggregations(), 0
-    deadline = kernel.clock.monotonic_ns() + int(timeout_s * 1e9)
-    while missing:
-        left_s = (deadline - kernel.clock.monotonic_ns()) / 1e9
-        if left_s <= 0:
-            break
-        if not reader.wait(left_s):
-            continue
-        batch = reader.read()
-        lost += batch.lost
-        for item in assembler.feed(batch):
-            key = item.pid, item.target_id
-            if item.pid not in missing:
-                continue
-            missing[item.pid] = 0 if key in found else missing[item.pid] - 1
-            found.setdefault(key, item)
-            if not missing[item.pid]:
-                del missing[item.pid]
-    return Look(found, lost)
+    def __init__(self, kernel: Kernel, reader: RingReader) -> None:
+        self._kernel = kernel
+        self._reader = reader
+        self._assembler = Aggregations()
+        self._newest: dict[tuple[int, int], Aggregation] = {}
+
+    def look(self, pids: Mapping[int, int], *, timeout_s: float) -> Look:
+        """The newest aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+
+        Waits for targets of which none has been seen, at most `timeout_s` of the kernel's time, so missing keys are
+        possible. A target without regions says nothing: a kdamond that reports another one twice has no more to say.
+        """
+        clock = self._kernel.clock
+        deadline = clock.monotonic_ns() + int(timeout_s * 1e9)
+        self._newest = {key: item for key, item in self._newest.items() if key[0] in pids}
+        missing = {(pid, target) for pid, count in pids.items() for target in range(count)}
+        seen: set[tuple[int, int]] = set()
+        lost = 0
+        while True:
+            batch = self._reader.read()
+            lost += batch.lost
+            for item in self._assembler.feed(batch):
+                key = item.pid, item.target_id
+                if item.pid not in pids:
+                    continue
+                if key in seen:
+                    missing = {other for other in missing if other[0] != item.pid}
+                seen.add(key)
+                self._newest[key] = item
+            missing = {key for key in missing - self._newest.keys() if self._kernel.proc.alive(key[0])}
+            left_s = (deadline - clock.monotonic_ns()) / 1e9
+            if not missing or left_s <= 0:
+                return Look(dict(self._newest), lost)
+            self._reader.wait(min(left_s, self._SLICE_S))
+
+    def close(self) -> None:
+        """Take the ring out of the kernel."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

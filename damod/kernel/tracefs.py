@@ -38,8 +38,8 @@ class TraceRing:
     def __init__(self, instance: Path, online: Path, page_size: int) -> None:
         self.page_size = page_size
         self._instance = instance
-        self._online = online
-        self._seen_online = ""
+        self._online = os.open(online, os.O_RDONLY | os.O_CLOEXEC)
+        self._seen_online = b""
         self._fds: dict[int, int] = {}
         self._poll = select.poll()
         self._follow_cpus()
@@ -66,16 +66,19 @@ class TraceRing:
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
+        if self._online >= 0:
+            os.close(self._online)
+            self._online = -1
         # Removing the instance switches its events off; without open files of ours nothing holds it.
         with contextlib.suppress(FileNotFoundError):
             self._instance.rmdir()
 
     def _follow_cpus(self) -> None:
-        online = self._online.read_text()
+        online = os.pread(self._online, 4096, 0)
         if online == self._seen_online:
             return
         self._seen_online = online
-        for cpu in parse_cpus(online):
+        for cpu in parse_cpus(online.decode()):
             if cpu not in self._fds:
                 path = self._instance / f"per_cpu/cpu{cpu}/trace_pipe_raw"
                 self._fds[cpu] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

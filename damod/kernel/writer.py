@@ -106,14 +106,13 @@ def differences(wanted: Iterable[Write], read: Callable[[str], str]) -> list[Wri
             return False
 
     needed: list[Write] = []
-    anew: list[str] = []
+    anew = ""  # children follow their count at once, so the last one that changed is enough to know
     for write in wanted:
-        if any(write.path.startswith(prefix) for prefix in anew):
+        if anew and write.path.startswith(anew):
             needed.append(write)
         elif not stands(write):
             needed.append(write)
-            if write.makes:
-                anew.append(write.makes)
+            anew = write.makes
     return needed
 
 

@@ -318,24 +318,13 @@ def _snapshot(plain: Mapping[str, Any], *, compat: bool) -> tuple[Snapshot, int 
     start, end = _ns(plain["start_time"]), _ns(plain["end_time"])
     if end < start:
         raise ValueError(f"its time: it ends ({end:,}) before it starts ({start:,})")
-    # a 64-bit column each; a Python int object per value would take four times the memory
-    starts, ends, samples, ages = array("Q"), array("Q"), array("q"), array("q")
-    passed: list[int] = []
-    hits: list[list[int]] = []
-    sizes: dict[str, int] = {}
-    for region in plain["regions"]:
-        low, high = region["start"], region["end"]
-        starts.append(int(low.replace(",", "")) if low.__class__ is str else _integer(low))
-        ends.append(int(high.replace(",", "")) if high.__class__ is str else _integer(high))
-        seen = region["nr_accesses"]["samples"]
-        samples.append(seen if seen.__class__ is int else _integer(seen))
-        ages.append(_age(region["age"]))
-        if (amount := region.get("sz_filter_passed")) is not None:
-            if amount not in sizes:
-                sizes[amount] = units.parse_size(amount)
-            passed.append(sizes[amount])
-        if region.get("probe_hits"):
-            hits.append([_integer(hit) for hit in region["probe_hits"]])
+    regions = plain["regions"]
+    starts = _column("Q", [region["start"] for region in regions], _integer)
+    ends = _column("Q", [region["end"] for region in regions], _integer)
+    samples = _column("q", [region["nr_accesses"]["samples"] for region in regions], _integer)
+    ages = _column("q", [region["age"]["aggr_intervals"] for region in regions], _age)
+    passed = [region.get("sz_filter_passed") for region in regions]
+    hits = [region.get("probe_hits") for region in regions]
     for low, high in zip(starts, ends, strict=True):
         if high < low:
             raise ValueError(f"a region: it ends ({high:,}) below its start ({low:,})")
@@ -359,8 +348,8 @@ def _snapshot(plain: Mapping[str, Any], *, compat: bool) -> tuple[Snapshot, int 
                 ends,
                 samples,
                 ages,
-                probe_hits=hits if hits and len(hits) == len(starts) else None,
-                sz_filter_passed=passed if passed and len(passed) == len(starts) else None,
+                probe_hits=[[_integer(hit) for hit in row] for row in hits if row] if all(hits) and hits else None,
+                sz_filter_passed=None if None in passed or not passed else _column("Q", passed, units.parse_size),
             ),
             source="record",
             stats=None if stats is None else {name: _integer(value) for name, value in stats.items()},
@@ -369,10 +358,22 @@ def _snapshot(plain: Mapping[str, Any], *, compat: bool) -> tuple[Snapshot, int 
     )
 
 
-def _age(plain: Mapping[str, Any]) -> int:
-    count = plain["aggr_intervals"]
-    if count.__class__ is str:
-        return int(count.replace(",", ""))
+def _column(kind: str, values: Sequence[Any], read: Callable[[Any], int]) -> array[int]:
+    """A column of 64-bit numbers: a Python int object per value would take four times the memory.
+
+    JSON numbers and texts of digits and commas, as damo writes, are read all at once; anything else one by one by
+    `read`.
+    """
+    try:
+        if values and type(values[0]) is int:
+            return array(kind, values)
+        made = array(kind, map(int, " ".join(values).replace(",", "").split(" ")))
+    except (TypeError, ValueError):
+        made = array(kind)
+    return made if len(made) == len(values) else array(kind, map(read, values))
+
+
+def _age(count: Any) -> int:
     return -1 if count is None else _integer(count)
 
 

@@ -16,7 +16,7 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -376,7 +376,7 @@ class Connection:
             self._writer.close()
             await self._within_write_timeout(self._writer.wait_closed())
 
-    async def _within_write_timeout(self, flushed: Any) -> None:
+    async def _within_write_timeout(self, flushed: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._limits.write_timeout_s):
                 await flushed

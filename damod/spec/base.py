@@ -101,7 +101,7 @@ class Rate:
 
     @classmethod
     def parse(cls, text: object) -> Rate:
-        """From ``5 %``, ``3 samples``, or a bare number of percent."""
+        """From ``5 %``, ``3 samples``, or a bare number of percent. Hz needs intervals; a `Context` reads it."""
         if isinstance(text, Rate):
             return text
         if isinstance(text, str) and text.strip().endswith(("samples", "sample")):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
 
+from damod import units
 from damod.errors import SpecInvalid
 from damod.spec.base import BasisPoints, Bytes, Count, Count32, Flag, Micros, Millis32, Spec
 from damod.spec.filter import LAYER, AddressRange
@@ -15,6 +16,8 @@ from damod.spec.scheme import Scheme
 
 # The smallest page of all architectures; see "Address Unit" in the kernel's Documentation/mm/damon/design.rst.
 PAGE = 4096
+# **verified** on 7.3: EINVAL for five.
+MAX_PROBES = 4
 Ops = Literal["vaddr", "fvaddr", "paddr"]
 
 
@@ -156,6 +159,33 @@ class SampleControl(Spec):
     sample_filters: tuple[SampleFilter, ...] = ()
 
 
+def _hz_as_percent(text: Any, sample_us: int) -> Any:
+    if not isinstance(text, str) or not text.strip().lower().endswith("hz"):
+        return text
+    return units.exact_percent(units.parse_share(text.strip()[:-2].rstrip(), "percent") * sample_us / 10_000)
+
+
+def _rates_from_hz(data: Any) -> Any:
+    """Put access rates in Hz into percent, as the sampling interval makes them: an access in each sample is 100 %."""
+    if not isinstance(data, dict) or not isinstance(data.get("schemes"), (list, tuple)):
+        return data
+    intervals = data.get("intervals")
+    if isinstance(intervals, Intervals):
+        sample_us = intervals.sample_us
+    else:
+        given = intervals.get("sample_us", Intervals().sample_us) if isinstance(intervals, dict) else None
+        sample_us = Intervals().sample_us if given is None else units.parse_time(given, "us")
+
+    def scheme(item: Any) -> Any:
+        pattern = item.get("access_pattern") if isinstance(item, dict) else None
+        if not isinstance(pattern, dict) or not isinstance(rates := pattern.get("nr_accesses"), dict):
+            return item
+        inside = {name: _hz_as_percent(rate, sample_us) for name, rate in rates.items()}
+        return {**item, "access_pattern": {**pattern, "nr_accesses": inside}}
+
+    return {**data, "schemes": [scheme(item) for item in data["schemes"]]}
+
+
 class Context(Spec):
     """One address space (or physical memory) with how it is monitored and what is done to it."""
 
@@ -169,13 +199,23 @@ class Context(Spec):
     pause: Flag = False
     schemes: tuple[Scheme, ...] = ()
 
+    _in_percent = model_validator(mode="before")(_rates_from_hz)
+
     @model_validator(mode="after")
     def _targets_fit(self, info: ValidationInfo) -> Self:
         if self.addr_unit == 0:
             raise ValueError("addr_unit is 0; the smallest is 1 byte")
         if self.addr_unit < PAGE and self.addr_unit & (self.addr_unit - 1):
             raise ValueError(f"addr_unit ({self.addr_unit:,}) below a page ({PAGE:,}) must be a power of two")
+        if len(self.probes) > MAX_PROBES:
+            raise ValueError(f"{len(self.probes)} probes; the kernel takes at most {MAX_PROBES}")
         if self.ops != "paddr":
+            for index, scheme in enumerate(self.schemes):
+                # **verified** on 7.3: EINVAL at start, with any action.
+                if any(goal.metric == "node_eligible_mem_bp" for goal in scheme.quotas.goals):
+                    raise ValueError(
+                        f"scheme {index} aims at node_eligible_mem_bp, which the kernel measures for paddr only"
+                    )
             if self.addr_unit != 1:
                 raise ValueError(f"addr_unit ({self.addr_unit:,}) other than 1 is for paddr only")
             missing = [index for index, target in enumerate(self.targets) if not target.pid]

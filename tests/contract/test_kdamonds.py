@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import threading
+
 import pytest
 
 from damod.kernel.interface import Kernel
@@ -105,6 +108,34 @@ def test_commands_to_a_stopped_one(kernel: Kernel, damon: Damon) -> None:
     assert damon.command(0, "off") == ("" if version(kernel) >= (7, 3) else "EPERM")
     assert damon.command(0, "on") == ""
     assert damon.command(0, "update_schemes_tried_regions") == ""
+
+
+def test_looking_while_a_command_is_under_way(damon: Damon) -> None:
+    """While a command waits for the kdamond, `state` reads as on or is EBUSY (6.12), and nothing else."""
+    damon.slots(1)
+    damon.configure(0)
+    damon.start(0)
+    done = threading.Event()
+
+    def keep_busy() -> None:
+        try:
+            for _ in range(5):
+                damon.command(0, "update_schemes_tried_regions")
+        finally:
+            done.set()
+
+    busy = threading.Thread(target=keep_busy, name="commands")
+    busy.start()
+    answers = set()
+    while not done.is_set():
+        try:
+            answers.add(damon.tree.read("kdamonds/0/state"))
+        except OSError as exc:
+            answers.add(errno.errorcode[exc.errno or 0])
+        done.wait(0.01)
+    busy.join()
+    assert answers <= {"on", "EBUSY"}
+    assert damon.state(0) == "on"
 
 
 def test_stats_move(damon: Damon) -> None:

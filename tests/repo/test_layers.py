@@ -19,6 +19,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.spec": ("damod.errors", "damod.units"),
     "damod.records": ("damod.errors", "damod.units", "damod.access"),
     "damod.kernel": ("damod.errors", "damod.units", "damod.access", "damod.spec"),
+    "damod.recorder.job": (),
+    "damod.recorder.channel": ("damod.recorder.job",),
     "damod.recorder": (
         "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.records",
     ),
@@ -28,10 +30,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.daemon": (
         "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
-        # What is said between the two processes, and nothing of the heavy rest.
+        # What a recorder is told and tells; the recorder itself is a process of its own.
         "damod.recorder.job", "damod.recorder.channel",
     ),
-    "damod.settings": ("damod.errors", "damod.units"),
+    "damod.settings": ("damod.errors", "damod.units", "damod.rpc.client"),
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),

@@ -30,7 +30,7 @@ class Region:
 
 
 @st.composite
-def region_lists(draw: st.DrawFn, *, contiguous: bool = False, max_size: int = 30) -> list[Region]:
+def region_lists(draw: st.DrawFn, *, contiguous: bool = False, max_size: int = 12) -> list[Region]:
     """Disjoint regions in address order, some with gaps between them."""
     at = draw(st.integers(0, 1 << 47))
     found = []

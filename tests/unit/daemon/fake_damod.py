@@ -1,4 +1,4 @@
-"""`damod` on a kernel that does nothing, or blocks: for tests of the daemon's life. Run as a program or imported."""
+"""`damod` on a kernel that can be blocked: for tests of the daemon's life. Run as a program or imported."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from damod import cli
 from damod.daemon import methods
+from damod.kernel.sim.kernel import SimKernel
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
 
@@ -15,19 +16,12 @@ from damod.rpc.registry import Call, Result, method
 RELEASE = threading.Event()
 
 
-class FakeKernel:
-    """As much of a Kernel as a life without kdamonds asks for."""
+class FakeKernel(SimKernel):
+    """The simulated kernel under a name that no test takes for a real one."""
 
-    name = "fake"
-    release = "0.0"
-    damon: Any = None
-    modules: Any = None
-    trace: Any = None
-    proc: Any = None
-    clock: Any = None
-
-    def close(self) -> None:
-        pass
+    def __init__(self) -> None:
+        super().__init__("6.12")
+        self.name, self.release = "fake", "0.0"
 
 
 @method("test.block", needs=Role.OPERATOR)

@@ -35,7 +35,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         kdamonds = json.loads(Path("kdamonds.json").read_text())["kdamonds"]
         return [kdamond["contexts"][0]["schemes"][0]["action"] for kdamond in kdamonds]
 
-    assert _run(*["damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json"])[1] == ""
+    assert _run("damon", "--regions", "1-2", "--damos_action", "migrate_hot", "0", "--out", "kdamonds.json")[1] == ""
     assert actions() == ["migrate_hot"]
     _run(
         *[
@@ -67,7 +67,7 @@ def test_add_replace_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ]
     )
     assert actions() == ["migrate_hot", "pageout"]
-    _run(*["damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json"])
+    _run("damon", "--remove", "kdamonds.json", "1", "--out", "kdamonds.json")
     assert actions() == ["migrate_hot"]
     assert [path.name for path in tmp_path.iterdir()] == ["kdamonds.json"]
 
@@ -108,6 +108,21 @@ def test_omitted_defaults_read_back(form: str) -> None:
     assert _damon(shlex.quote(short)) == _damon(line)
 
 
+def test_flags_make_the_same_again() -> None:
+    """A spec as the words that make it."""
+    line = "--regions '1-2 3-4' --damos_action migrate_hot 0 3 1 7 --damos_filter allow memcg '/a b' --damos_age 1s max"
+    _, words, _ = _run("damon", *shlex.split(line), "--format", "flags")
+    assert words.startswith("--kdamond --damon_ctx --ops paddr --damon_target --regions '1-2 3-4' --damos_scheme")
+    assert _damon(words) == _damon(line)
+
+
+def test_status_is_left_out() -> None:
+    """A file of running kdamonds gives their parameters."""
+    status = [{"state": "on", "pid": 7, "contexts": [{"schemes": [{"stats": {"nr_tried": 5}}]}]}]
+    (made,) = _damon(shlex.quote(json.dumps(status)))
+    assert "state" not in made and "stats" not in made["contexts"][0]["schemes"][0]
+
+
 def test_a_command_is_not_started(tmp_path: Path) -> None:
     """Its pid stays open, a note says so, and the output is read back."""
     status, out, err = _run("damon", f"touch {tmp_path}/started")
@@ -146,11 +161,15 @@ def test_default_region_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_check_kernel() -> None:
     """What a release lacks is told with the path, and is the exit status."""
-    line = "damon --regions 1-2 --refresh_stat 1s --damos_action pageout"
+    line = "damon --regions 1-2 --refresh_stat 1s --damos_action pageout --pause_ctx 0"
     status, out, err = _run(*line.split(), "--check_kernel", "6.12")
     assert (status, json.loads(out)["kdamonds"][0]["refresh_ms"]) == (6, 1000)
-    assert "6.17" in err
-    assert _run(*line.split(), "--check_kernel", "6.18")[0] == 0
+    assert err == (
+        "this kernel (6.12) lacks what is asked for:\n"
+        "  --refresh_stat 1s needs refresh_ms (Linux 6.17)\n"
+        "  --pause_ctx 0 needs pause (Linux 7.1)\n"
+    )
+    assert _run(*line.split(), "--check_kernel", "7.1")[0] == 0
     with pytest.raises(UsageError, match="not a kernel release"):
         _run(*line.split(), "--check_kernel", "new")
 
@@ -163,7 +182,7 @@ def test_check_kernel() -> None:
         ("--remove {file} 0 --ops paddr", "takes nothing else about DAMON"),
         ("--kdamond --kdamond --replace {file} 0", "needs exactly one kdamond, the options make 2"),
         ("ongoing", "what runs already"),
-        ("--format jsn", "allowed are json, yaml, report"),
+        ("--format jsn", "--format jsn: 'jsn' is not one of json, yaml, report, flags; did you mean 'json'"),
     ],
 )
 def test_wrong_edits(line: str, message: str, tmp_path: Path) -> None:

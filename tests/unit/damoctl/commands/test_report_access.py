@@ -39,9 +39,11 @@ class Client:
         self.answer = answer
         self.running = running
         self.calls: list[str] = []
+        self.params: list[dict[str, Any]] = []
 
-    def call(self, method: str, /, **_: Any) -> Any:
+    def call(self, method: str, /, **params: Any) -> Any:
         self.calls.append(method)
+        self.params.append(params)
         if method == "daemon.status":
             return {"kdamonds": [{"state": "on" if self.running else "off"}]}
         if isinstance(self.answer, Exception):
@@ -169,6 +171,38 @@ def test_damon_stat() -> None:
 def test_lost_events() -> None:
     """Lost trace events are shown, not hidden."""
     assert "# lost: 12 trace events before this snapshot\n" in show(Client([live(lost=12)])).said()
+
+
+def test_repeat_does_not_fall_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that goes away while repeating is an error; what was live does not become an old file."""
+    old_record(here / "damon.data")
+    client = Client([live()])
+
+    def gone(_: float) -> None:
+        client.answer = DaemonUnreachable("gone")
+
+    monkeypatch.setattr(report_access, "sleep", gone)
+    with pytest.raises(DaemonUnreachable, match="gone"):
+        show(client, "--repeat", "1", "3")
+
+
+def test_snapshot_filters(here: Path) -> None:
+    """Filters go to the daemon, and what passed is shown; they are refused for records, which have their own."""
+    regions = Regions([0], [1 << 20], [20], [3], sz_filter_passed=[4096])
+    told = [{"filter_type": "anon", "matching": True, "allow": True}]
+    client = Client([live(regions=regions, filters=told)])
+    said = show(client, "--snapshot_damos_filter", "allow", "anon").said()
+    assert client.params == [{"filters": told}]
+    assert "# damos filters (df): allow anon\n" in said
+    assert "age 300 ms        df-passed 4.000 KiB\n" in said
+    assert "total size: 1024.000 KiB  df-passed 4.000 KiB\n" in said
+    old_record(here / "damon.data")
+    with pytest.raises(UsageError, match="live snapshots"):
+        show(client, "--snapshot_damos_filter", "allow", "anon", "--input", "damon.data")
+    with pytest.raises(DaemonUnreachable):
+        show(unreachable, "--snapshot_damos_filter", "allow", "anon")
+    with pytest.raises(UsageError, match="snapshot_damos_filter"):
+        show(client, "--snapshot_damos_filter", "allow", "anonymous")
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,9 @@ def test_units() -> None:
     assert rates["access_pattern"]["nr_accesses"] == {"min": "5 %", "max": "3 samples"}
     assert rates["access_pattern"]["age"] == {"min": "3 aggr_intervals", "max": 3720_000_000}
     in_hz = _scheme("--damos_access_rate", "50hz", "max", "--monitoring_intervals", "1ms", "100ms", "1s")
-    assert in_hz["access_pattern"]["nr_accesses"] == {"min": "5 %", "max": "max"}
+    assert in_hz["access_pattern"]["nr_accesses"] == {"min": "50hz", "max": "max"}
+    (kdamond,) = parse_kdamonds([{"contexts": [{"intervals": {"sample_us": 1000}, "schemes": [in_hz]}]}])
+    assert str(kdamond.contexts[0].schemes[0].access_pattern.nr_accesses.min) == "5 %"
     sizes = _scheme("--damos_sz_region", "4k", "max")
     assert sizes["access_pattern"]["sz_bytes"] == {"min": 4096, "max": 2**64 - 1}
 

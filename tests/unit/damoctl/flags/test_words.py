@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from damoctl.flags.option import Option, Word
 from damoctl.flags.table import OPTIONS
 from damoctl.flags.words import parse
 from damod.errors import UsageError
@@ -48,3 +49,18 @@ def test_everything_wrong_is_told_at_once() -> None:
     assert problems[2] == "--damos_age <min> <max> needs 2 words, got 1: 5s"
     assert problems[3] == "--kdamond takes no word, not '3'"
     assert caught.value.message.startswith("4 problems in the options:\n  there is no option")
+
+
+def test_a_commands_own_options_are_checked() -> None:
+    """Their keywords, numbers, and that they stand there once."""
+    own = (
+        Option(("--format",), "command", "Form.", (Word("form", choices=("json", "yaml")),)),
+        Option(("--count",), "command", "Number.", (Word("number", "count"),)),
+    )
+    with pytest.raises(UsageError) as caught:
+        parse(["--format", "jsn", "--count", "1.5", "--count", "2"], [*OPTIONS, *own])
+    assert caught.value.facts["problems"] == [
+        "--format jsn: 'jsn' is not one of json, yaml; did you mean 'json'?",
+        "--count 1.5: '1.5' is not a whole number; <number> is a number like 1000, 1,000, max",
+        "--count is given 2 times",
+    ]

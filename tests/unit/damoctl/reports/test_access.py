@@ -235,6 +235,18 @@ def test_styles_sort() -> None:
     )
 
 
+def test_uniform_memory() -> None:
+    """Memory of one temperature is a line of equal digits; damo's float steps add a hotter column of nothing."""
+    one = record(snapshot(Regions([29975199744], [29975199744 + 695517184], [0], [5])))
+    right, wrong = lines([one]), lines([one], compat=True)
+    assert right[:2] == [
+        "heatmap: " + "0" * 80,
+        "# min/max temperatures: -50,000,000, -50,000,000, column size: 8.291 MiB",
+    ]
+    assert wrong[0] == "heatmap: " + "0" * 80 + "9"
+    assert ", -0, column size: 8.291 MiB" in wrong[1]
+
+
 def test_total_sz_only() -> None:
     """Only totals, and the line of the record."""
     assert lines([record(snapshot(THREE), snapshot(THREE, 1))], "--total_sz_only") == [

@@ -11,7 +11,7 @@ import pytest
 
 from damoctl.term import heat
 from damoctl.term.bars import bar
-from damoctl.term.term import Term, detect
+from damoctl.term.term import Term
 
 
 class Tty(io.StringIO):
@@ -36,7 +36,7 @@ def test_color(
     """Colour is for terminals without NO_COLOR, unless the user says otherwise."""
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
-    assert detect(stream(), choice).color is wanted
+    assert Term.of(stream(), color=choice).color is wanted
 
 
 def test_write_ends_with_newline() -> None:
@@ -71,9 +71,9 @@ def test_no_pager_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gone_reader_is_quiet() -> None:
     """``| head`` ends damoctl without a word."""
     script = (
-        "import sys; from damoctl.term.term import detect; from damoctl.main import main;"
+        "import sys; from damoctl.term.term import Term; from damoctl.main import main;"
         "import damoctl.main as m;"
-        "m.run = lambda argv: detect(sys.stdout).write('x' * 100 for _ in range(100000)) or 0;"
+        "m.run = lambda argv: Term.of(sys.stdout).write('x' * 100 for _ in range(100000)) or 0;"
         "sys.exit(main([]))"
     )
     done = subprocess.run(
