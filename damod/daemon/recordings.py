@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,10 @@ class Recordings:
             recorder.send({"kind": "stop", "why": "damod was stopped"})
             if recorder.pump:
                 recorder.pump.stop()
+        for recording in self._recordings.values():
+            if recording.running and recording.set_name:
+                # If the kernel is too slow for this, the next damod stops them.
+                self._kernel_thread.post(partial(self._owner.stop, recording.set_name))
         if self._recorders:
             waiting = [asyncio.ensure_future(item.over.wait()) for item in self._recorders.values()]
             _, late = await asyncio.wait(waiting, timeout=grace_s)

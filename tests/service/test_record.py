@@ -198,6 +198,8 @@ def test_two_kdamonds_are_told_apart(damoctl: Run, tmp_path: Path) -> None:
         (1, 200_000, os.getpid()),
     }
     assert [row["end_ns"] for row in found] == sorted(row["end_ns"] for row in found)
+    ok(damoctl("record", "--timeout", "1", "--record_set", "two", "--force"))
+    assert {row["kdamond"] for row in rows(tmp_path / "damon.data")} == {1}
 
 
 def test_snapshots_now_and_then(damoctl: Run, tmp_path: Path) -> None:

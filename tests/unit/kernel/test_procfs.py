@@ -123,3 +123,22 @@ def test_this_machine(tmp_path: Path) -> None:
     while (proc.cpu_ns(os.getpid()) or 0) <= before:
         pass
     assert proc.meminfo()["MemTotal"] > MIB
+
+
+def test_children_of_children(tmp_path: Path) -> None:
+    """All living descendants are found, parents first; zombies, others' children and awkward names are told apart."""
+    for pid, state, parent, name in (
+        (10, "S", 1, "a"),
+        (11, "S", 10, "b) S 10 ("),
+        (12, "R", 11, "c"),
+        (13, "Z", 10, "d"),
+        (14, "S", 1, "e"),
+        (9, "S", 12, "older number"),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / f"{pid}/stat").write_text(f"{pid} ({name}) {state} {parent} 0 0\n")
+    (tmp_path / "self").mkdir()
+    proc = LinuxProc(tmp_path, tmp_path)
+    assert proc.children(10) == [11, 12, 9]
+    assert proc.children(14) == []
+    assert proc.children(99) == []
