@@ -73,6 +73,7 @@ OWN = (
     _own(("--force",), "Replace a record of the same name instead of keeping it as <out>.old."),
     _own(("--perf_path",), "The perf to run.", Word("file", "file")),
     _own(("--record_kdamond",), "Of what runs, record only this kdamond.", Word("index", "index")),
+    _own(("--record_set",), "Of what runs, record only this set of kdamonds.", Word("name")),
     _own(("--exclude_child_tasks",), "Do not follow the targets' children."),
     _own(("--include_child_tasks",), "Follow the targets' children, as is the default.", hidden=True),
     _own(("--take_over", "--take-over"), "Stop somebody else's DAMON or the damon_stat module that is in the way."),
@@ -116,7 +117,7 @@ def run(argv: list[str], ctx: Context) -> int:
 
                 ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
                 handles.append(theirs.detach())
-            client.timeout_s = 60.0
+            client.timeout_s = 90.0
             started = client.call_with_files(handles, "record.start", params)
         except BaseException as error:
             if child:
@@ -196,6 +197,7 @@ def _params(line: Any, filters: Sequence[Any]) -> dict[str, Any]:
         "out": name,
         "take_over": "take_over" in given,
         "kdamond": last("record_kdamond"),
+        "of": last("record_set"),
         "snapshot": given["snapshot"][-1] if "snapshot" in given else None,
         "snapshot_filters": _damos_filters(given.get("snapshot_damos_filter", ())),
         "schemes_target_regions": "schemes_target_regions" in given,

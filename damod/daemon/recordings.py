@@ -22,7 +22,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from damod.daemon.owner import Owner
 from damod.daemon.slots import check_name
 from damod.daemon.view import Watched
 from damod.errors import (
+    Busy,
     Conflict,
     DamodError,
     FeatureMissing,
@@ -68,8 +70,9 @@ from damod.spec.kdamond import Kdamond
 log = structlog.get_logger(__name__)
 
 TRIED = "damos_before_apply"
-READY_S = 25.0
-"""How long a recorder may take until it has opened the ring. Loading its libraries takes half a second."""
+READY_S = 60.0
+"""How long a recorder may take until it has opened the ring. Loading its libraries takes half a second;
+on an emulated machine, half a minute."""
 END_S = 10.0
 """How long one may take to end after it was told; sealing an hour's record takes a second or two."""
 FOLLOW_S = 3.0
@@ -81,7 +84,10 @@ _CHUNK_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Ask:
-    """What is to be recorded and how; see `record.start` in methods.py. Times are in seconds."""
+    """What is to be recorded and how; see `record.start` in methods.py. Times are in seconds.
+
+    Of what runs, `kdamond` (an index) or `of` (the name of a set) may choose; without `kdamonds` of its own.
+    """
 
     name: str | None = None
     detach: bool = False
@@ -89,6 +95,7 @@ class Ask:
     kdamonds: Sequence[Kdamond] = ()
     take_over: bool = False
     kdamond: int | None = None
+    of: str | None = None
     snapshot: tuple[float, int] | None = None
     snapshot_filters: Sequence[Filter] = ()
     schemes_target_regions: bool = False
@@ -387,6 +394,10 @@ class Recordings:
             recorder.send({"kind": "stop", "why": "damod was stopped"})
             if recorder.pump:
                 recorder.pump.stop()
+        for recording in self._recordings.values():
+            if recording.running and recording.set_name:
+                # If the kernel is too slow for this, the next damod stops them.
+                self._kernel_thread.post(partial(self._owner.stop, recording.set_name))
         if self._recorders:
             waiting = [asyncio.ensure_future(item.over.wait()) for item in self._recorders.values()]
             _, late = await asyncio.wait(waiting, timeout=grace_s)
@@ -467,8 +478,9 @@ class Recordings:
 
     async def _watched(self, ask: Ask, recording: Recording) -> list[Watched]:
         watched = await self._kernel_thread.run(self._owner.watched, ask.kdamond)
-        if recording.set_name:
-            mine = await self._kernel_thread.run(self._owner.slots_of, recording.set_name)
+        of = recording.set_name or ask.of
+        if of:
+            mine = await self._kernel_thread.run(self._owner.slots_of, of)
             watched = [item for item in watched if item.slot in mine]
         if not watched:
             raise NoData(
@@ -582,8 +594,13 @@ class Recordings:
             pump.start()
         directory = os.dup(handles[0])
         self._background(self._supervise(recording, recorder, job, directory), f"recording {recording.name}")
-        async with asyncio.timeout(READY_S):
-            await asyncio.shield(recorder.ready)
+        try:
+            async with asyncio.timeout(READY_S):
+                await asyncio.shield(recorder.ready)
+        except TimeoutError:
+            raise Busy(
+                f"the recorder was not ready within {READY_S:g} s", hint="this machine is very busy; try again"
+            ) from None
         recording.state = "recording"
         if ask.snapshot:
             taking = self._take_snapshots(recorder, job, ask)
@@ -820,7 +837,10 @@ def recorder_environ() -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "MALLOC_ARENA_MAX": "2",
+        # What is done with goes back to the kernel at once: a sealing child is half as large then.
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
@@ -846,8 +866,6 @@ def _shortest_aggr_us(item: Watched) -> int:
 
 
 def _with_cpus(job: Job, cpus: Sequence[int]) -> Job:
-    from dataclasses import replace
-
     return replace(job, events=replace(job.events, cpus=tuple(cpus))) if job.events else job
 
 

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 
 # What would be loaded later may lie where the caller cannot read.
-import pyarrow.compute
 import pyarrow.parquet  # noqa: F401
 
 from damod.errors import Conflict, DamodError, NotFound

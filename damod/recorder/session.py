@@ -99,6 +99,7 @@ class Session:
         self._sides: Sides | None = None
         self._perfs: list[Perf] = []
         self._sealing: list[tuple[subprocess.Popen[bytes], str]] = []
+        self._unsealed: list[str] = []
         self._stop = ""
         self._aborted = False
         self._no_room = False
@@ -179,8 +180,12 @@ class Session:
                 self._writer = RecordWriter(
                     self.place.directory, self.job.out, self._metadata(), mode=self.job.mode, flush_s=READ_S
                 )
-        self._sides = Sides(self.place, self.job.kinds)
-        write_kdamonds(self.place, self._kdamonds)
+        try:
+            self._sides = Sides(self.place, self.job.kinds)
+            write_kdamonds(self.place, self._kdamonds)
+        except OSError as exc:
+            # Without room or not, the accesses are what matters.
+            self._complain(f"the side files could not be begun: {exc.strerror}")
         wanted = ((PROFILE, "profile", PROFILE_WORDS), (EVENTS, "trace", EVENTS_WORDS))
         self._perfs = [
             Perf(self.place, f"{self.job.out}.{suffix}", words, self.job.perf)
@@ -323,6 +328,7 @@ class Session:
             perf.check()
         self._hear_perf()
         self._reap_seals()
+        self._seal_again()
         self._say({"kind": "progress", **self._progress()})
         if self.job.events is not None and not self.job.events.piped and not any(map(_alive, kdamonds)):
             self._end("its kdamonds have ended")
@@ -372,33 +378,39 @@ class Session:
         ), (scheme if scheme >= 0 else None)
 
     def _write(self, found: Sequence[tuple[Snapshot, int | None]]) -> None:
-        if self._writer is None or not found:
+        if not found or ACCESS not in self.job.kinds:
             return
         if self._no_room and not self._has_room():
             self._lose(sum(len(shot.regions) for shot, _ in found))
             return
+        if self._writer is None:
+            try:
+                self._begin_segment()
+            except DiskFull:
+                self._lose(sum(len(shot.regions) for shot, _ in found))
+                return
         if self._selection is not None:
             found = [(kept, scheme) for shot, scheme in found for kept, _ in selected([_listed(shot)], self._selection)]
-        kept, regions = 0, 0
+        writer = self._writer
+        if writer is None:
+            return
         try:
             with self.place.acting():
                 for shot, scheme in found:
                     if self._lost_unsaid:
                         shot, self._lost_unsaid = replace(shot, lost=self._lost_unsaid), 0
-                    kept += 1
-                    regions += len(shot.regions)
-                    self._writer.append(shot, scheme=scheme)
-                self._writer.flush()
+                    writer.append(shot, scheme=scheme)
+                writer.flush()
         except DiskFull:
             # Some batches may have been written; what was not is lost, and said so with the next one.
             self._no_room = True
-            self._writer.discard()
-            self._lose(sum(len(shot.regions) for shot, _ in found) - (self._writer.rows - self._rows))
+            writer.discard()
+            self._lose(sum(len(shot.regions) for shot, _ in found) - (writer.rows - self._rows))
         else:
             self._no_room = False
-        self.counts.snapshots += self._writer.snapshots - self._snapshots
-        self.counts.regions += self._writer.rows - self._rows
-        self._snapshots, self._rows = self._writer.snapshots, self._writer.rows
+        self.counts.snapshots += writer.snapshots - self._snapshots
+        self.counts.regions += writer.rows - self._rows
+        self._snapshots, self._rows = writer.snapshots, writer.rows
 
     def _lose(self, events: int) -> None:
         self.counts.lost += events
@@ -413,6 +425,9 @@ class Session:
     def _rotate(self) -> None:
         """Move what is written into a directory of its own, to be sealed there, and go on with new files."""
         self._take()
+        if self._no_room or not self._has_room():
+            self._flush_due = time.monotonic() + SIDES_S
+            return
         try:
             name, directory = self.place.rotation(time.time())
         except OSError as exc:
@@ -422,7 +437,9 @@ class Session:
             return
         self._close_segment()
         self._move(directory)
-        self._begin_segment()
+        with contextlib.suppress(DiskFull):
+            self._begin_segment()
+        self._no_room = self._writer is None and ACCESS in self.job.kinds
         self._seal(directory, name)
         self._retain()
 
@@ -481,8 +498,20 @@ class Session:
             if child.returncode:
                 what = f"{name}/{self.job.out}" if name else self.job.out
                 self._complain(f"{what} is not sealed: {said[-1] if said else child.returncode}; the .part is readable")
-            if name:
+                if name:
+                    self._unsealed.append(name)
+            if name and name not in self.counts.segments:
                 self.counts.segments.append(name)
+
+    def _seal_again(self) -> None:
+        """Try once more what found no room, now that there is."""
+        if not self._unsealed or self._no_room or not self._has_room():
+            return
+        names, self._unsealed = self._unsealed, []
+        self.problems = [problem for problem in self.problems if not problem.startswith(tuple(names))]
+        for name in names:
+            with contextlib.suppress(OSError):
+                self._seal(self.place.open_segment(name), name)
 
     def _retain(self) -> None:
         if self.job.keep_s is None and self.job.keep_bytes is None:
@@ -512,10 +541,15 @@ class Session:
             if name:
                 self._move(directory)
             self._seal(directory, name)
+        self._wait_for_seals()
+        self._seal_again()
+        self._wait_for_seals()
+        self._retain()
+
+    def _wait_for_seals(self) -> None:
         while self._sealing and not self._aborted:
             self._listen(_SEAL_POLL_S)
             self._reap_seals()
-        self._retain()
 
     def _discard(self) -> None:
         """Remove the files of a segment in which nothing was recorded."""

@@ -198,6 +198,8 @@ def test_two_kdamonds_are_told_apart(damoctl: Run, tmp_path: Path) -> None:
         (1, 200_000, os.getpid()),
     }
     assert [row["end_ns"] for row in found] == sorted(row["end_ns"] for row in found)
+    ok(damoctl("record", "--timeout", "1", "--record_set", "two", "--force"))
+    assert {row["kdamond"] for row in rows(tmp_path / "damon.data")} == {1}
 
 
 def test_snapshots_now_and_then(damoctl: Run, tmp_path: Path) -> None:
@@ -362,7 +364,8 @@ def test_crashes_lose_less_than_a_second(tmp_path: Path, victim: str) -> None:
 
 
 @root_only
-def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flush_s", ["3600", "0.7"])
+def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: Path, flush_s: str) -> None:
     """Without room the recording stops and says so; what it has is whole; with room it goes on and counts the loss."""
     small = tmp_path / "small"
     small.mkdir()
@@ -372,13 +375,14 @@ def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: 
     try:
         ok(damoctl("start", "paddr", "--take_over"))
         ballast = small / "ballast"
-        with recording(daemon, tmp_path, "--out", "small/x.data") as child:
+        with recording(daemon, tmp_path, "--out", "small/x.data", "--output_flush_sec", flush_s) as child:
             with contextlib.suppress(OSError):
                 ballast.write_bytes(bytes(4 << 20))
             state = until(lambda: [item for item in recordings(daemon) if item["state"] == "no room"])
             assert state[0]["snapshots"] > 0
             assert "room" in ok(damoctl("status"))
-            assert rows(small / "x.data.part")
+            assert any(rows(path) for path in small.rglob("x.data*") if path.name in ("x.data", "x.data.part"))
+            time.sleep(1.5)
             ballast.unlink()
             until(lambda: recordings(daemon)[0]["state"] == "recording")
             before = recordings(daemon)[0]["snapshots"]
@@ -386,12 +390,13 @@ def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: 
             child.send_signal(signal.SIGINT)
             _, said = child.communicate(timeout=20)
         assert child.returncode == 0, said
-        found = rows(small / "x.data")
+        found = [row for path in small.rglob("x.data") if path.is_file() for row in rows(path)]
+        assert not list(small.rglob("*.part"))
         assert sum({(row["end_ns"], row["lost"]): row["lost"] for row in found}.values()) > 0
         spans = sorted({(row["start_ns"], row["end_ns"]) for row in found})
         assert not all(left[1] == right[0] for left, right in pairwise(spans))
     finally:
-        subprocess.run(["umount", str(small)], check=True)
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 @pytest.fixture
@@ -432,7 +437,8 @@ def test_files_are_the_callers(open_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert "cannot make files" in refused.stderr
         assert list(ours.iterdir()) == []
         assert kdamonds(daemon) == []
-        ok(record(theirs))
+        done = record(theirs)
+        assert done.returncode == 0, done.stderr + daemon.log.read_text()
         found = [path for path in theirs.rglob("*") if path.is_file()]
         assert len(found) >= 10
         assert {(path.stat().st_uid, path.stat().st_gid) for path in theirs.rglob("*")} == {(NOBODY, NOBODY)}
