@@ -19,6 +19,7 @@ HELP = "show what monitoring found"
 TYPES: dict[str, tuple[str, str]] = {
     "access": ("damoctl.commands.report_access", "access patterns of the monitored memory"),
     "damon": ("damoctl.commands.report_damon", "kdamonds: parameters, state, what their schemes did"),
+    "record_info": ("damoctl.commands.report_record_info", "what a record is about: times, targets, address ranges"),
 }
 
 

@@ -5,26 +5,30 @@ somebody else's kdamonds too. It is opened when somebody looks and stays open fo
 again (`report access --repeat`) gets what the ring already has instead of waiting for the next aggregation. Nothing
 runs in the daemon while nobody looks.
 
-`tried_regions` is for what the ring cannot tell (bytes that passed page-level filters) and for kernels whose tracefs
-is not to be had. It needs a scheme in the kdamond, so it is for our own kdamonds only.
+`tried_regions` is for what the ring cannot tell (bytes that passed page-level filters, what a scheme was tried on) and
+for kernels whose tracefs is not to be had. It needs a scheme in the kdamond and commands, so it is for our own kdamonds
+only; of others' what stands in the files is shown. With no kdamond at all there is still what damon_stat tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.owner import Owner
 from damod.daemon.view import Watched
-from damod.errors import NoData, NotAllowed
+from damod.errors import NoData, NotAllowed, UsageError
+from damod.kernel import stat
 from damod.kernel.interface import Kernel
 from damod.kernel.ring import Aggregation, Watch, open_reader
 from damod.spec.filter import Filter
 
-Source = Literal["auto", "ring", "tried_regions"]
+Source = Literal["auto", "ring", "tried_regions", "damon_stat"]
 
 LINGER_S = 60.0
 """How long the ring stays open after the last look. Long, since making and removing one makes the kernel patch itself,
@@ -82,17 +86,28 @@ class Looker:
         *,
         source: Source = "auto",
         filters: Sequence[Filter] = (),
+        scheme: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Snapshot]:
         """One snapshot of each target of the kdamonds that run, or of the one in `slot`.
 
-        `filters` are page-level DAMOS filters whose passed bytes are wanted for each region (tried_regions then).
-        Raises NoData if nothing runs or nothing came within `timeout_s` (default: two and a half aggregations and
-        five seconds), NotFound for a slot in which nothing runs.
+        `filters` are page-level DAMOS filters whose passed bytes are wanted for each region (tried_regions then). With
+        `scheme`, the regions that this scheme of the kdamond in `slot` was tried on. With no kdamond at all, "auto" is
+        what damon_stat tells. Raises NoData if nothing runs or nothing came within `timeout_s` (default: two and a half
+        aggregations and five seconds), NotFound for a slot in which nothing runs.
         """
+        if source == "damon_stat":
+            return [await self._kernel_thread.run(stat.snapshot, self._kernel)]
         watched = await self._kernel_thread.run(self._owner.watched, slot)
         if not watched:
+            if source == "auto" and not filters and scheme is None:
+                with suppress(NoData):
+                    return [await self._kernel_thread.run(stat.snapshot, self._kernel)]
             raise NoData("no kdamond is running, so there is nothing to see", hint="`damoctl start paddr` starts one")
+        if scheme is not None:
+            if slot is None:
+                raise UsageError("a scheme is that of one kdamond", hint="give `kdamond` beside `scheme`")
+            return [await self._tried_of(watched[0], scheme)]
         if source == "tried_regions" or filters:
             return await self._tried(watched, filters)
         patience_s = timeout_s or 5 + 2.5e-6 * max(item.aggr_us for item in watched)
@@ -146,6 +161,14 @@ class Looker:
             told = [dict(entry.model_dump(mode="json")) for entry in filters]
             snapshots.append(self._snapshot(item, 0, regions, None, end_ns, item.sample_us, "tried_regions", told))
         return snapshots
+
+    async def _tried_of(self, item: Watched, index: int) -> Snapshot:
+        regions, scheme = await self._kernel_thread.run(self._owner.tried_of, item.slot, index)
+        told = [dict(entry.model_dump(mode="json")) for entry in scheme.filters]
+        seen = self._snapshot(
+            item, 0, regions, None, self._kernel.trace.now_ns(), item.sample_us, "tried_regions", told
+        )
+        return replace(seen, stats=scheme.stats.model_dump() if scheme.stats else None)
 
     def _of_ring(self, item: Watched, target: int, seen: Aggregation) -> Snapshot:
         sample_us = seen.sample_us or item.sample_us

@@ -22,17 +22,17 @@ from typing import Any
 from damod.access.snapshot import Regions
 from damod.daemon.slots import Owned, Slots, check_name
 from damod.daemon.view import View
-from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
+from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
 from damod.kernel import modules, paths, reader, tried
-from damod.kernel.control import Control, need_damon
+from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.spec.diff import diff
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.needs import check
 from damod.spec.scheme import Scheme
 
@@ -164,11 +164,13 @@ class Owner(View):
         kdamonds: Sequence[Kdamond],
         *,
         base: Sequence[Kdamond] | None = None,
+        quota_goals_only: bool = False,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
 
         With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
+        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -183,6 +185,8 @@ class Owner(View):
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
                 hint="tune changes kdamonds that run; stop the set and start it with the new number",
             )
+        if quota_goals_only:
+            kdamonds = with_goals([item.spec for item in owned], kdamonds)
         targets = [self._targets(item) for item in kdamonds]
         self._check_nodes(kdamonds)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
@@ -197,14 +201,15 @@ class Owner(View):
         ]
         if not dry_run:
             control = Control(self.kernel, known)
+            word = COMMIT_GOALS if quota_goals_only else "commit"
             done: list[Owned] = []
             try:
                 for item, spec, processes in zip(owned, specs, targets, strict=True):
-                    self._change(control, item, spec, processes)
+                    self._change(control, item, spec, processes, word)
                     done.append(item)
             except DamodError:
                 for item in done:
-                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets)
+                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets, word)
                 raise
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
@@ -259,6 +264,11 @@ class Owner(View):
         """The specs of a running set as they were given, with default regions filled in."""
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
+
+    def slots_of(self, name: str) -> list[int]:
+        """The slots of a set; none if it does not run."""
+        self._reap()
+        return [item.slot for item in self._slots.of(name)]
 
     def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
         """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
@@ -439,7 +449,9 @@ class Owner(View):
             return
         self._disown(item.slot)
 
-    def _change(self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None]) -> None:
+    def _change(
+        self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None], word: str = "commit"
+    ) -> None:
         if _anew(item, spec):
             control.stop(item.slot)
             try:
@@ -450,7 +462,7 @@ class Owner(View):
             self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
             return
         try:
-            control.commit(item.slot, self._with_tuned(control, item, spec))
+            control.commit(item.slot, self._with_tuned(control, item, spec), word=word)
         except KernelRefused as exc:
             if exc.facts.get("pid") not in (None, item.pid):
                 self._own(self._identified(item, exc.facts["pid"]))
@@ -460,6 +472,39 @@ class Owner(View):
             # They are gone from the kernel's array now, and the next commit goes by position.
             control.stage(item.slot, left)
         self._own(replace(item, spec=left, targets=targets))
+
+    def tried_of(self, slot: int, scheme: int) -> tuple[Regions, Scheme]:
+        """The regions that an installed scheme was tried on, and the scheme with its statistics.
+
+        Our own kdamonds are told to bring the files up to date, which takes until the scheme's next turn; of others'
+        what stands there is read. Raises NotFound for a slot or scheme that is not there, NoData for empty files.
+        """
+        self._reap()
+        life = next((life for life in self._lives() if life.on and life.slot == slot), None)
+        if life is None:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        spec = self._spec(life)
+        schemes = spec.contexts[0].schemes
+        if scheme >= len(schemes):
+            raise NotFound(
+                f"kdamond {slot} has no scheme {scheme}, only {len(schemes)} of them",
+                hint="`damoctl report damon` shows them; they are counted from 0",
+            )
+        if self._is_ours(life):
+            control = Control(self.kernel, self.features())
+            control.update_stats(slot)
+            control.update_tried_regions(slot)
+        regions = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme))
+        if not len(regions) and not self._is_ours(life):
+            raise NoData(
+                f"the kernel lists no regions that scheme {scheme} of kdamond {slot} was tried on",
+                hint="this kdamond is somebody else's, and only its owner tells the kernel to list them;"
+                " `damoctl adopt` makes it damod's",
+            )
+        return regions, reader.with_stats(self.kernel, slot, spec).contexts[0].schemes[scheme]
+
+    def _spec(self, life: reader.Life) -> Kdamond:
+        return self._slots.owned[life.slot].spec if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
 
     def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
         """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
@@ -472,6 +517,23 @@ class Owner(View):
 
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
+
+
+def with_goals(running: Sequence[Kdamond], wanted: Sequence[Kdamond]) -> list[Kdamond]:
+    """The running specs with the quota goals of the wanted ones. Raises UsageError, SpecInvalid."""
+    made = []
+    for index, (old, new) in enumerate(zip(running, wanted, strict=True)):
+        plain = old.model_dump(mode="json")
+        schemes, others = plain["contexts"][0]["schemes"], new.contexts[0].schemes
+        if len(schemes) != len(others):
+            raise UsageError(
+                f"kdamond {index} has {len(schemes)} schemes, not {len(others)}; only quota goals were to be changed",
+                hint="leave --quota_goals_only out to change everything that is given",
+            )
+        for scheme, other in zip(schemes, others, strict=True):
+            scheme["quotas"]["goals"] = [goal.model_dump(mode="json") for goal in other.quotas.goals]
+        made.append(plain)
+    return list(parse_kdamonds(made))
 
 
 def _anew(item: Owned, spec: Kdamond) -> bool:

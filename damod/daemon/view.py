@@ -16,7 +16,7 @@ from typing import Any
 from damod.daemon.slots import Owned, RuntimeDir, Slots
 from damod.errors import DamodError, NotFound
 from damod.kernel import features as feature_table
-from damod.kernel import modules, reader
+from damod.kernel import modules, paths, reader, tried
 from damod.kernel.control import Control
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
@@ -56,7 +56,8 @@ class View:
         """Every kdamond that runs, or the one in `slot`.
 
         {"index", "name" (None: not ours), "owner" ("damod" or "other"), "spec" (plain data with state, pid, stats),
-        "tuned_intervals" ({"sample_us", "aggr_us"} or None), "tried_regions" (per scheme, or None), "drift"}.
+        "tuned_intervals" ({"sample_us", "aggr_us"} or None), "tried_regions" (per scheme its "total_bytes" and the
+        columns of `Regions`, or None), "cpu_ns" (CPU time used so far) at "time_ns" of a monotonic clock, "drift"}.
         Commands are given to our own kdamonds only; of others the files are read as they stand.
         """
         self._reap()
@@ -107,6 +108,10 @@ class View:
         if slot is not None and not found:
             raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
         return found
+
+    def modules(self) -> dict[str, bool]:
+        """DAMON's modules that this kernel has, and whether each is on."""
+        return {module.name: module.enabled for module in modules.modules(self.kernel)}
 
     def status(self) -> dict[str, Any]:
         """How things are, by reading only.
@@ -212,11 +217,15 @@ class View:
             "actions": actions,
         }
 
+    def _tried_columns(self, slot: int, scheme: int) -> dict[str, Any]:
+        columns = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme)).columns()
+        return {"total_bytes": reader.tried_bytes(self.kernel, slot, scheme), **columns}
+
     def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
         item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
         held = reader.kdamond(self.kernel, life.slot)
         spec = item.spec if item else held
-        tuned, tried = None, None
+        tuned, tried_columns = None, None
         schemes = any(context.schemes for context in held.contexts)
         goal = any(context.intervals.intervals_goal.active for context in held.contexts)
         if item:
@@ -232,14 +241,16 @@ class View:
         if stats:
             spec = reader.with_stats(self.kernel, life.slot, spec)
         if tried_regions:
-            tried = reader.tried(self.kernel, life.slot)
+            tried_columns = [self._tried_columns(life.slot, index) for index in range(len(held.contexts[0].schemes))]
         return {
             "index": life.slot,
             "name": item.name if item else None,
             "owner": "damod" if item else "other",
             "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
             "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
-            "tried_regions": tried,
+            "tried_regions": tried_columns,
+            "cpu_ns": self.kernel.proc.cpu_ns(life.pid) if life.pid else None,
+            "time_ns": self.kernel.clock.monotonic_ns(),
             "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
         }
 

@@ -37,12 +37,12 @@ REGIONS = "damon_aggregated"
 REGIONS_AND_PROBES = "damon_region_aggregated"
 INTERVALS = "damon_monitor_intervals_tune"
 
-_PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
-_DELTA_BITS = 27
-_MISSED, _MISSED_STORED = 1 << 31, 1 << 30
-_COMMIT_MASK = _MISSED_STORED - 1
+PADDING, TIME_EXTEND, TIME_STAMP = 29, 30, 31
+DELTA_BITS = 27
+MISSED, MISSED_STORED = 1 << 31, 1 << 30
+COMMIT_MASK = MISSED_STORED - 1
 # An absolute time stamp has 59 bits; the upper ones are those of the page's.
-_STAMP_BITS = 59
+STAMP_BITS = 59
 _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
@@ -178,25 +178,25 @@ class PageDecoder:
             raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
         stamp = page_stamp = self.stamp(page)
         commit = _U32.unpack_from(page, layout.commit)[0]
-        at, end = layout.data, layout.data + (commit & _COMMIT_MASK)
+        at, end = layout.data, layout.data + (commit & COMMIT_MASK)
         if end > len(page):
             raise ValueError(f"a ring page of {len(page)} bytes says that {end} are used")
         missed: int | None = 0
-        if commit & _MISSED:
-            missed = int(_U64.unpack_from(page, end)[0]) if commit & _MISSED_STORED else None
+        if commit & MISSED:
+            missed = int(_U64.unpack_from(page, end)[0]) if commit & MISSED_STORED else None
 
         found: list[Run] = []
         while at + 4 <= end:
             word = _U32.unpack_from(page, at)[0]
             kind, delta = word & 31, word >> 5
-            if kind == _TIME_EXTEND:
-                stamp += delta + (_U32.unpack_from(page, at + 4)[0] << _DELTA_BITS)
+            if kind == TIME_EXTEND:
+                stamp += delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
                 at += 8
-            elif kind == _TIME_STAMP:
-                low = delta + (_U32.unpack_from(page, at + 4)[0] << _DELTA_BITS)
-                stamp = (page_stamp >> _STAMP_BITS << _STAMP_BITS) | low
+            elif kind == TIME_STAMP:
+                low = delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
+                stamp = (page_stamp >> STAMP_BITS << STAMP_BITS) | low
                 at += 8
-            elif kind == _PADDING:
+            elif kind == PADDING:
                 if not delta:
                     break
                 stamp += delta
@@ -212,7 +212,7 @@ class PageDecoder:
                     at += size
                 else:
                     # A record that holds its own length may be followed by one of another length: one at a time.
-                    count = _same(page, at, (end - at) // size, size, header) if kind else 1
+                    count = alike(page, at, (end - at) // size, size, header) if kind else 1
                     run = Run(stamp, form, page, at, size, header, count)
                     found.append(run)
                     stamp = run.time_ns(-1)
@@ -220,7 +220,7 @@ class PageDecoder:
         return Page(found, missed)
 
 
-def _same(page: bytes, at: int, most: int, size: int, header: int) -> int:
+def alike(page: bytes, at: int, most: int, size: int, header: int) -> int:
     """How many of the up to `most` records of `size` bytes at `at` have the first one's type_len and event.
 
     Looks at one byte of all records at a time, in slices.

@@ -19,20 +19,20 @@ import io
 import json
 import os
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from damod.access.snapshot import Snapshot
 from damod.errors import BadRecord, Conflict, DamodError, DiskFull, NotAllowed, NotFound
-from damod.records import schema
+from damod.records import batch, crc, schema
+from damod.records.batch import Held
 from damod.records.schema import RecordMeta, Series
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 PART = ".part"
@@ -40,7 +40,6 @@ OLD = ".old"
 ROWS_PER_BATCH = 1 << 16
 """A batch is written when it has so many rows; so no batch of ours is larger than a few MiB."""
 ROWS_PER_GROUP = 1 << 17
-_I32_MAX = 2**31 - 1
 
 
 def refused(exc: OSError, attempt: str) -> DamodError:
@@ -132,19 +131,6 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-class _Held(NamedTuple):
-    """A snapshot in the batch to come: a value for each column of the aggregation, an array for each of its regions."""
-
-    values: Sequence[int]
-    stats: str
-    columns: Sequence[np.ndarray[Any, Any]]
-    probe_hits: Sequence[Sequence[int]] | None
-
-
-_SCALARS = tuple(column.name for column in schema.COLUMNS if column.each == "aggregation" and column.type != "string")
-_PER_REGION = ("start", "end", "nr_accesses", "age", "sz_filter_passed")
-
-
 class RecordWriter:
     """One record (or one segment of a rotated one) while it is written. One thread at a time.
 
@@ -171,7 +157,7 @@ class RecordWriter:
         self.meta = meta if meta.id else replace(meta, id=uuid.uuid4().hex)
         self.rows = self.snapshots = self.bytes = self.lost = 0
         self._mode, self._flush_s, self._sync_s, self._clock = mode, flush_s, sync_s, clock
-        self._held: list[_Held] = []
+        self._held: list[Held] = []
         self._held_rows = 0
         self._held_since = self._synced = clock()
         self._series = {series.key: series for series in self.meta.series}
@@ -182,12 +168,16 @@ class RecordWriter:
             self._fd = self._directory.create(name + PART, mode)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._sink = _Sink()
-            self._stream = pa.ipc.new_stream(
-                self._sink,
-                schema.access_schema().with_metadata({schema.METADATA_KEY: self.meta.to_json()}),
-                options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1)),
+            plain = schema.access_schema().with_metadata(
+                {schema.METADATA_KEY: self.meta.to_json(), schema.CRC_KEY: crc.BLANK}
             )
-            self._write(self._sink.take())
+            self._stream = pa.ipc.new_stream(
+                self._sink, plain, options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+            )
+            # Arrow writes the schema along with the first batch, but a part without any is to be a record too.
+            self._stream.write_batch(pa.RecordBatch.from_pylist([], schema=plain))
+            self._sink.take()
+            self._write(crc.stamp(plain.serialize().to_pybytes()))
         except FileExistsError as exc:
             self._directory.close()
             raise Conflict(
@@ -218,42 +208,13 @@ class RecordWriter:
         The columns of its regions may be numpy arrays, arrays or lists. `scheme` is whose tried regions they are.
         Raises DiskFull and other errors of writing, and BadRecord for values that do not fit.
         """
-        import numpy as np
-
         key = (snapshot.kdamond, snapshot.context, -1 if scheme is None else scheme, snapshot.target)
         if key not in self._series:
             self.add_series(Series.of(snapshot, scheme=scheme, target_id=target_id))
-        regions = snapshot.regions
-        count = len(regions)
-        if count:
-            unknown = np.full(count, -1, "i8")
-            passed = regions.sz_filter_passed
-            columns = [
-                _addresses(regions.start),
-                _addresses(regions.end),
-                _counts(regions.nr_accesses, "nr_accesses"),
-                _counts(regions.age, "age"),
-                unknown if passed is None else _addresses(passed),
-            ]
-        else:
-            columns = [np.array([value], "i8") for value in (0, 0, schema.EMPTY, -1, -1)]
-        if any(len(column) != max(count, 1) for column in columns):
-            raise BadRecord("a snapshot has columns of different length")
         if not self._held:
             self._held_since = self._clock()
-        values = (
-            snapshot.start_ns,
-            snapshot.end_ns,
-            snapshot.end_ns + snapshot.wall_offset_ns,
-            *key,
-            -1 if snapshot.pid is None else snapshot.pid,
-            snapshot.sample_us,
-            snapshot.aggr_us,
-            snapshot.lost,
-        )
-        stats = "" if snapshot.stats is None else json.dumps(dict(snapshot.stats), separators=(",", ":"))
-        self._held.append(_Held(values, stats, columns, regions.probe_hits))
-        self._held_rows += max(count, 1)
+        self._held.append(batch.hold(snapshot, key))
+        self._held_rows += self._held[-1].rows
         if self._held_rows >= ROWS_PER_BATCH:
             self.flush()
         else:
@@ -272,11 +233,11 @@ class RecordWriter:
             return
         done = 0
         try:
-            for group in _groups(self._held):
+            for group in batch.groups(self._held, ROWS_PER_BATCH):
                 self._write_batch(group)
                 done += len(group)
         finally:
-            self._held_rows -= sum(len(item.columns[0]) for item in self._held[:done])
+            self._held_rows -= sum(item.rows for item in self._held[:done])
             del self._held[:done]
 
     def discard(self) -> int:
@@ -307,24 +268,24 @@ class RecordWriter:
         finally:
             self._directory.close()
 
-    def _write_batch(self, held: Sequence[_Held]) -> None:
+    def _write_batch(self, held: Sequence[Held]) -> None:
         # Kdamonds' aggregations overlap in time; within a batch they are put into order.
-        batch = _batch(sorted(held, key=lambda item: (item.values[1], *item.values[3:7])))
-        metadata = {schema.CRC_KEY: schema.checksum(batch)}
+        rows = batch.build(sorted(held, key=lambda item: item.order))
+        metadata = {schema.CRC_KEY: crc.BLANK}
         if self._new_series:
             metadata[schema.SERIES_KEY] = json.dumps([series.to_plain() for series in self._new_series])
-        self._stream.write_batch(batch, custom_metadata=metadata)
+        self._stream.write_batch(rows, custom_metadata=metadata)
         try:
-            self._write(self._sink.take())
+            self._write(crc.stamp(self._sink.take()))
             if self._clock() - self._synced >= self._sync_s:
                 self._synced = self._clock()
                 os.fdatasync(self._fd)
         except OSError as exc:
             raise refused(exc, f"writing {self.part}") from exc
         self._new_series.clear()
-        self.rows += sum(len(item.columns[0]) for item in held)
+        self.rows += sum(item.rows for item in held)
         self.snapshots += len(held)
-        self.lost += sum(item.values[-1] for item in held)
+        self.lost += sum(item.lost for item in held)
 
     def _write(self, data: bytes) -> None:
         """Append all or nothing. Raises OSError."""
@@ -351,89 +312,6 @@ class RecordWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
         self._directory.close()
-
-
-def _addresses(values: Sequence[int]) -> np.ndarray[Any, Any]:
-    """Addresses or sizes as signed 64 bits; those above 2^63 wrap, and come back when read as unsigned."""
-    import numpy as np
-
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "iu":
-            array = np.array([int(value) for value in values], "u8")
-        return array.astype("i8", copy=False)
-    except (OverflowError, ValueError, TypeError) as exc:
-        raise BadRecord(f"an address is no number of 64 bits: {exc}") from exc
-
-
-def _counts(values: Sequence[int], what: str) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" or (len(array) and (int(array.max()) > _I32_MAX or int(array.min()) < -1)):
-        raise BadRecord(f"{what} of a region is not between 0 and {_I32_MAX:,}")
-    return array
-
-
-def _groups(held: Sequence[_Held]) -> Iterator[list[_Held]]:
-    """Consecutive snapshots that make a batch each."""
-    group: list[_Held] = []
-    rows = 0
-    for item in held:
-        group.append(item)
-        rows += len(item.columns[0])
-        if rows >= ROWS_PER_BATCH:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
-
-
-def _batch(held: Sequence[_Held]) -> pa.RecordBatch:
-    import numpy as np
-    import pyarrow as pa
-
-    counts = np.array([len(item.columns[0]) for item in held])
-    try:
-        scalars = np.array([item.values for item in held], "i8")
-    except OverflowError as exc:
-        raise BadRecord(f"a time or index of a snapshot is beyond 64 bits: {exc}") from exc
-    arrays: dict[str, Any] = {}
-    for place, name in enumerate(_SCALARS):
-        arrays[name] = np.repeat(scalars[:, place], counts)
-    for place, name in enumerate(_PER_REGION):
-        arrays[name] = np.concatenate([item.columns[place] for item in held])
-    arrays["damos_stats"] = (
-        pa.array(np.repeat(np.array([item.stats for item in held], object), counts), pa.string())
-        if any(item.stats for item in held)
-        else pa.array([""], pa.string()).take(pa.array(np.zeros(int(counts.sum()), "i4")))
-    )
-    arrays["probe_hits"] = _probe_hits(held, counts)
-    columns = []
-    for field in schema.access_schema():
-        array = arrays[field.name]
-        columns.append(
-            array if isinstance(array, pa.Array) else pa.array(array.astype(field.type.to_pandas_dtype(), copy=False))
-        )
-    return pa.RecordBatch.from_arrays(columns, schema=schema.access_schema())
-
-
-def _probe_hits(held: Sequence[_Held], counts: np.ndarray[Any, Any]) -> pa.Array:
-    import numpy as np
-    import pyarrow as pa
-
-    kind = schema.access_schema().field("probe_hits").type
-    lengths: list[Any] = []
-    values: list[Any] = []
-    for item, count in zip(held, counts, strict=True):
-        if item.probe_hits is None:
-            lengths.append(np.zeros(count, "i4"))
-        else:
-            lengths.append(np.fromiter(map(len, item.probe_hits), "i4", int(count)))
-            values.append(np.fromiter(chain.from_iterable(item.probe_hits), "i4"))
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype("i4")
-    flat = np.concatenate(values) if values else np.zeros(0, "i4")
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.int32()), type=kind)
 
 
 class Sealed(NamedTuple):
@@ -478,7 +356,7 @@ def seal(
         try:
             where.unlink(temporary)
             target = where.create(temporary, os.fstat(source).st_mode if mode is None else mode)
-            rows = write_parquet(target, reader.meta, reader.batches(), series=lambda: reader.series)
+            rows = write_parquet(target, reader.meta, batch.in_order(reader.batches()), series=lambda: reader.series)
             size = os.fstat(target).st_size
             os.fsync(target)
             if existing == "old" and where.exists(name):
@@ -510,47 +388,90 @@ def write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    first = _up_to(batches, ROWS_PER_GROUP)
+    held = _up_to(batches, ROWS_PER_GROUP)
     plain = schema.access_schema()
-    sample = pa.Table.from_batches(first, plain)
-    with open(handle, "wb", closefd=False) as file:
-        writer = pq.ParquetWriter(
-            file,
-            plain,
-            version="2.6",
-            compression="zstd",
-            compression_level=3,
-            write_page_checksum=True,
-            **_encodings(sample),
+    file = _Summed(handle)
+    writer = pq.ParquetWriter(
+        file,
+        plain,
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        **_encodings(pa.Table.from_batches(held, plain)),
+    )
+    rows = 0
+    groups = []
+    done = False
+    try:
+        while held:
+            table = pa.Table.from_batches(held, plain)
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            groups.append(file.take())
+            rows += table.num_rows
+            held = _up_to(batches, ROWS_PER_GROUP)
+        facts = replace(meta, series=tuple(series())).to_json()
+        writer.add_key_value_metadata(
+            {schema.METADATA_KEY: facts, schema.GROUPS_KEY: json.dumps(groups), schema.CRC_KEY: crc.BLANK}
         )
-        rows = 0
-        held, count = first, sample.num_rows
-        done = False
-        try:
-            while held:
-                table = pa.Table.from_batches(held, plain)
-                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-                rows += count
-                held = _up_to(batches, ROWS_PER_GROUP)
-                count = sum(batch.num_rows for batch in held)
-            writer.add_key_value_metadata({schema.METADATA_KEY: replace(meta, series=tuple(series())).to_json()})
-            done = True
-        finally:
-            if done:
+        done = True
+    finally:
+        if done:
+            writer.close()
+        else:
+            with contextlib.suppress(Exception):
                 writer.close()
-            else:
-                with contextlib.suppress(Exception):
-                    writer.close()
+    place, footer = parquet_footer(handle)
+    os.pwrite(handle, crc.stamp(footer), place)
     return rows
+
+
+class _Summed(io.RawIOBase):
+    """An open file to append to, which knows the check sum of what was written since it was last asked."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._begin = self._at = 0
+        self._crc = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._crc = zlib.crc32(view, self._crc)
+        size = len(view)
+        while view:
+            view = view[os.write(self._handle, view) :]
+        self._at += size
+        return size
+
+    def take(self) -> tuple[int, int, int]:
+        """Where what was written begins and ends, and its CRC-32; the next asks for what comes after."""
+        taken = (self._begin, self._at, self._crc)
+        self._begin, self._crc = self._at, 0
+        return taken
+
+
+def parquet_footer(handle: int) -> tuple[int, bytes]:
+    """Where the footer of an open Parquet file begins, and the footer. Raises BadRecord."""
+    size = os.fstat(handle).st_size
+    end = os.pread(handle, 8, max(size - 8, 0))
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != b"PAR1" or length > size - 12:
+        raise BadRecord("it does not end as a Parquet file does")
+    return size - 8 - length, os.pread(handle, length, size - 8 - length)
 
 
 def _up_to(batches: Iterator[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:
     """The next batches with together at least that many rows, if there are."""
     found: list[pa.RecordBatch] = []
     have = 0
-    for batch in batches:
-        found.append(batch)
-        have += batch.num_rows
+    for more in batches:
+        found.append(more)
+        have += more.num_rows
         if have >= rows:
             break
     return found
