@@ -7,19 +7,30 @@ length of the record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damod.access.record import Intervals, Record
 
+if TYPE_CHECKING:
+    from damod.records.reader import RecordFile
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 I64_MAX = 2**63 - 1
+ALL = frozenset({"start_ns", "intervals", "age", "passed", "wall"})
+"""Columns that not every report needs; reading fewer is faster."""
+_ALWAYS = ("end_ns", "start", "end", "nr_accesses")
+_STORED = {
+    "start_ns": "start_ns", "sample_us": "intervals", "aggr_us": "intervals", "age": "age",
+    "sz_filter_passed": "passed", "wall_ns": "wall",
+}  # fmt: skip
+_KEY = ("kdamond", "context", "scheme", "target")
 
 
 class Series(NamedTuple):
@@ -120,16 +131,116 @@ class Frame:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
     """A recording: `frames()` yields its frames anew at each call, those of a series in order of time.
 
-    `facts` has what is known of each series beside its columns; `name` is for messages.
+    `name` is for messages. A frame has the columns that are asked for, and zeros in the others.
     """
 
-    name: str
-    frames: Callable[[], Iterator[Frame]]
-    intervals: Mapping[Series, Intervals | None] = field(default_factory=dict)
+    name = ""
+
+    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
+        """The frames, with the columns of `need` (of `ALL`) beside `start`, `end`, `nr_accesses` and `end_ns`."""
+        raise NotImplementedError
+
+    def intervals(self, series: Series) -> Intervals | None:
+        """The intervals that were set for a series; None where the recorder did not note them."""
+        raise NotImplementedError
+
+    def filters(self, series: Series) -> Sequence[Mapping[str, Any]]:
+        """The filters of the scheme whose passed bytes the regions have."""
+        raise NotImplementedError
+
+
+class Held(Source):
+    """A source over records that are in memory."""
+
+    def __init__(self, records: Sequence[Record], name: str) -> None:
+        self.name = name
+        self._frames = [of_record(record) for record in records]
+        self._records = {frame.series: record for frame, record in zip(self._frames, records, strict=True)}
+
+    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
+        return iter(self._frames)
+
+    def intervals(self, series: Series) -> Intervals | None:
+        return self._records[series].intervals
+
+    def filters(self, series: Series) -> Sequence[Mapping[str, Any]]:
+        return self._records[series].filters
+
+
+class Opened(Source):
+    """A source over open record files, read again at each pass."""
+
+    def __init__(self, files: Sequence[RecordFile]) -> None:
+        self.name = ", ".join(file.name for file in files)
+        self._files = files
+        self._known: dict[Series, Any] = {}
+
+    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
+        columns = [*_ALWAYS, *(name for name in _STORED if _STORED[name] in need), *_KEY]
+        for file in self._files:
+            for rows in file.batches(columns):
+                known = {series.key: series for series in file.series}
+                yield from self._cut({name: rows.column(name).to_numpy() for name in columns}, known)
+
+    def _cut(self, rows: Mapping[str, Any], known: Mapping[tuple[int, ...], Any]) -> Iterator[Frame]:
+        """One frame per series of a batch of rows."""
+        keys = [rows[name] for name in _KEY]
+        if all(len(key) == 0 or key.min() == key.max() for key in keys):
+            if len(keys[0]):
+                yield self._frame(rows, tuple(int(key[0]) for key in keys), known)
+            return
+        for found in sorted(set(zip(*(key.tolist() for key in keys), strict=True))):
+            mask = np.logical_and.reduce([key == value for key, value in zip(keys, found, strict=True)])
+            yield self._frame({name: column[mask] for name, column in rows.items()}, found, known)
+
+    def _frame(self, rows: Mapping[str, Any], key: tuple[int, ...], known: Mapping[tuple[int, ...], Any]) -> Frame:
+        facts = known.get(key)
+        scheme = None if key[2] < 0 else key[2]
+        series = Series(key[0], key[1], scheme, facts.target_id if facts is not None else key[3])
+        self._known.setdefault(series, facts)
+        ends = rows["end_ns"]
+        change = np.flatnonzero(ends[1:] != ends[:-1]) + 1
+        heads = np.concatenate(([0], change))
+        first = np.append(heads, len(ends))
+        regions = {name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows}
+        counts = regions["nr_accesses"]
+        if counts.min() < 0:  # the only row of a snapshot without regions
+            there = counts >= 0
+            first = np.concatenate(([0], np.cumsum(there)))[first]
+            regions = {name: column[there] for name, column in regions.items()}
+        size = len(regions["start"])
+        none = np.zeros(len(heads), dtype=np.int64)
+        passed = regions.get("sz_filter_passed")
+
+        def each(name: str) -> Ints:
+            return np.asarray(rows[name][heads]) if name in rows else none
+
+        return Frame(
+            series,
+            first.astype(np.int64),
+            each("start_ns"),
+            ends[heads],
+            each("sample_us"),
+            each("aggr_us"),
+            regions["start"],
+            regions["end"],
+            regions["nr_accesses"],
+            regions["age"] if "age" in regions else np.zeros(size, dtype=np.int64),
+            passed if passed is not None and len(passed) and passed.min() >= 0 else None,
+            each("wall_ns") - ends[heads] if "wall_ns" in rows else none,
+        )
+
+    def intervals(self, series: Series) -> Intervals | None:
+        facts = self._known.get(series)
+        found: Intervals | None = None if facts is None else facts.intervals
+        return found
+
+    def filters(self, series: Series) -> Sequence[Mapping[str, Any]]:
+        facts = self._known.get(series)
+        return () if facts is None else facts.filters
 
 
 def _column(parts: Iterable[Sequence[int]], count: int) -> Ints:
@@ -173,10 +284,3 @@ def of_record(record: Record) -> Frame:
         _column(known, total) if known and len(known) == len(passed) else None,
         each("wall_offset_ns"),
     )
-
-
-def of_records(records: Sequence[Record], name: str) -> Source:
-    """A source over records that are in memory."""
-    frames = [of_record(record) for record in records]
-    intervals = {frame.series: record.intervals for frame, record in zip(frames, records, strict=True)}
-    return Source(name, lambda: iter(frames), intervals)

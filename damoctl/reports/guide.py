@@ -124,11 +124,11 @@ def runs(frame: Frame) -> tuple[list[int], list[int], list[float]]:
 def compute(source: Source) -> list[Guide]:
     """The guides of all series, the one with the most memory first."""
     spans: dict[Series, _Span] = {}
-    for frame in source.frames():
+    for frame in source.frames({"start_ns", "intervals", "age"}):
         spans.setdefault(frame.series, _Span()).add(frame)
     guides = [
         Guide(series, span.start_ns, span.end_ns, span.stretches(), span.snapshots, span.regions,
-              source.intervals.get(series) is not None)
+              source.intervals(series) is not None)
         for series, span in spans.items()
         if span.start_ns is not None
     ]
@@ -138,9 +138,6 @@ def compute(source: Source) -> list[Guide]:
 def render(guides: Sequence[Guide], *, raw: bool, compat: bool) -> Iterator[str]:
     """The lines of ``--guide``. damo 3.3 (`compat`) leaves out indices that a record does not have."""
 
-    def span(low: int, high: int, show: Any) -> str:
-        return f"[{show(low, raw=raw)}, {show(high, raw=raw)}) ({show(high - low, raw=raw)})"
-
     for guide in guides:
         series = guide.series
         if guide.noted or not compat:
@@ -149,6 +146,8 @@ def render(guides: Sequence[Guide], *, raw: bool, compat: bool) -> Iterator[str]
         if series.scheme is not None:
             yield f"scheme_idx: {series.scheme}"
         yield f"target_id: {series.target_id}"
-        yield f"time: {span(guide.start_ns, guide.end_ns, units.time)}"
+        begin, end = (units.time(value, raw=raw) for value in (guide.start_ns, guide.end_ns))
+        yield f"time: [{begin}, {end}) ({units.time(guide.end_ns - guide.start_ns, raw=raw)})"
         for index, stretch in enumerate(guide.stretches):
-            yield f"region\t{index:2d}: {span(stretch.start, stretch.end, units.size)}"
+            low, high = (units.size(value, raw=raw, digits=6) for value in stretch[:2])
+            yield f"region\t{index:2d}: [{low}, {high}) ({units.size(stretch.size, raw=raw)})"

@@ -177,7 +177,7 @@ def compute(source: Source, options: Options) -> list[Map]:
                 options.by_temperature)
             for canvas in made
         ]  # fmt: skip
-    known = source.intervals.get(guide.series) is not None
+    known = source.intervals(guide.series) is not None
     return [
         Map(guide.series, times, span, heat, "hz" if known else "samples", options.by_temperature)
         for span, heat in zip(spans, made, strict=True)
@@ -186,14 +186,18 @@ def compute(source: Source, options: Options) -> list[Map]:
 
 def _largest(source: Source, series: Series) -> int:
     """The most bytes that a snapshot of the series has."""
-    return max((int(frame.sums(frame.sizes).max()) for frame in source.frames() if frame.series == series), default=0)
+    return max(
+        (int(frame.sums(frame.sizes).max()) for frame in source.frames(()) if frame.series == series and len(frame)),
+        default=0,
+    )
 
 
 def _draw(source: Source, series: Series, canvases: Sequence[Canvas], options: Options) -> bool:
     """Draw all frames; tells whether heats are in hz."""
     known: bool | None = None
     before: int | None = None
-    for frame in source.frames():
+    need = {"start_ns", "intervals", "age"} | ({"passed"} if options.df_passed else set())
+    for frame in source.frames(need):
         if frame.series != series or not len(frame):
             continue
         if known is None:
@@ -459,16 +463,8 @@ def legend(drawn: Map, look: Look, term: Term) -> Iterator[str]:
     yield from (f"# {units.size(start)} - {units.size(stop)}: {name}" for start, stop, name in drawn.names)
 
 
-def _address(low: int, high: int) -> int:
-    """Decimals with which two addresses look different; six at least, where the difference is below them."""
-    for digits in (3, 6, 9):
-        if units.size(low, digits=digits) != units.size(high, digits=digits):
-            return digits
-    return 12
-
-
-def _range(low: int, high: int, digits: int) -> str:
-    return f"[{units.size(low, digits=digits)}, {units.size(high, digits=digits)})"
+def _range(low: int, high: int) -> str:
+    return f"[{units.size(low, digits=6)}, {units.size(high, digits=6)})"
 
 
 def to_plain(maps: Sequence[Map]) -> Mapping[str, Any]:
