@@ -19,6 +19,9 @@ HELP = "show what monitoring found"
 TYPES: dict[str, tuple[str, str]] = {
     "access": ("damoctl.commands.report_access", "access patterns of the monitored memory"),
     "damon": ("damoctl.commands.report_damon", "kdamonds: parameters, state, what their schemes did"),
+    "heatmap": ("damoctl.commands.report_heatmap", "when which memory was accessed how often, as a picture"),
+    "wss": ("damoctl.commands.report_wss", "working set sizes"),
+    "nr_regions": ("damoctl.commands.report_nr_regions", "how many regions DAMON used"),
 }
 
 
