@@ -337,6 +337,8 @@ class Canvas:
     def _steps(self, at: Ints, rise: Floats, row: Ints, rows: int, unit: float) -> Floats:
         """Steps of height `rise` at addresses, so that the running sum over columns is the integral per column."""
         low, high = self.addresses
+        if not len(at):
+            return np.zeros((rows, self.columns + 2))
         place = (np.clip(at, low, high) - low) / unit
         column = np.minimum(place.astype(np.int64), self.columns)
         rest = place - column
