@@ -28,7 +28,10 @@ METADATA_KEY = "damod"
 SERIES_KEY = "damod.series"
 """Key in a batch's own metadata (Arrow stream only): series that are new with this batch, as a JSON list."""
 CRC_KEY = "damod.crc32"
-"""Key in a batch's own metadata (Arrow stream only): `checksum` of its columns."""
+"""Key of the check sum (`crc`) in the metadata of a stream, of each of its batches and of a Parquet file."""
+
+GROUPS_KEY = "damod.groups"
+"""Key in the metadata of a Parquet file: [begin, end, CRC-32] of each row group's bytes in the file, as JSON."""
 
 
 class Column(NamedTuple):
@@ -78,16 +81,6 @@ def access_schema() -> pa.Schema:
         "list<int32>": pa.list_(pa.field("element", pa.int32(), nullable=False)),
     }
     return pa.schema([pa.field(column.name, types[column.type], nullable=False) for column in COLUMNS])
-
-
-def checksum(batch: pa.RecordBatch) -> str:
-    """CRC-32 over the start, end, nr_accesses, age and end_ns columns, as decimal text."""
-    import zlib
-
-    value = 0
-    for name in ("end_ns", "start", "end", "nr_accesses", "age"):
-        value = zlib.crc32(batch.column(name).to_numpy().data, value)
-    return str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from damod.errors import BadRecord
-from damod.records import schema
+from damod.records import crc, schema
 from damod.records.schema import RecordMeta, Series
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ class StreamReader:
             try:
                 with pa.ipc.open_stream(pa.py_buffer(self._schema + message)) as stream:
                     batch, metadata = stream.read_next_batch_with_custom_metadata()
-                batch.validate(full=True)
                 facts = dict(metadata.items()) if metadata is not None else {}
-                if facts.get(schema.CRC_KEY.encode(), b"").decode() != schema.checksum(batch):
-                    raise ValueError("its check sum is wrong")
                 if text := facts.get(schema.SERIES_KEY.encode()):
                     import json
 
@@ -86,29 +83,44 @@ class StreamReader:
             count += 1
 
     def _message(self) -> bytes:
-        """The next whole message as it stands in the file; b"" if there is none."""
-        prefix = os.pread(self._handle, 8, self._at)
-        if not prefix:
-            self.warnings.append(f"{self.name} was not finished; what is whole of it is read")
-            return b""
-        if len(prefix) == 8:
-            magic, length = _PREFIX.unpack(prefix)
-            if magic == 0xFFFFFFFF and length == 0:
+        """The next whole message as it stands in the file; b"" if there is none. Damaged ones are skipped."""
+        while True:
+            prefix = os.pread(self._handle, 8, self._at)
+            if not prefix:
+                self.warnings.append(f"{self.name} was not finished; what is whole of it is read")
+                return b""
+            length, body = self._lengths(prefix)
+            if length < 0:
+                self.warnings.append(
+                    f"{self.name} ends with a torn or damaged batch at byte {self._at:,}; what is before it is read"
+                )
+                return b""
+            if not length:
                 self.ended = True
                 return b""
-            if magic == 0xFFFFFFFF and length <= _MAX_HEADER:
-                header = os.pread(self._handle, length, self._at + 8)
-                body = _body_length(header) if len(header) == length else -1
-                size = os.fstat(self._handle).st_size
-                if 0 <= body <= _MAX_BODY and self._at + 8 + length + body <= size:
-                    data = os.pread(self._handle, body, self._at + 8 + length)
-                    if len(data) == body:
-                        self._at += 8 + length + body
-                        return prefix + header + data
-        self.warnings.append(
-            f"{self.name} ends with a torn or damaged batch at byte {self._at:,}; what is whole before it is read"
-        )
-        return b""
+            at, self._at = self._at, self._at + 8 + length + body
+            message = os.pread(self._handle, 8 + length + body, at)
+            if crc.intact(message):
+                return message
+            self.warnings.append(f"{self.name}: the batch at byte {at:,} is damaged and left out")
+            if not at:
+                return b""
+
+    def _lengths(self, prefix: bytes) -> tuple[int, int]:
+        """Lengths of header and body of the message at hand; 0 at the end of the stream, -1 if they cannot be."""
+        if len(prefix) < 8:
+            return -1, 0
+        magic, length = _PREFIX.unpack(prefix)
+        if magic != 0xFFFFFFFF or length > _MAX_HEADER:
+            return -1, 0
+        if not length:
+            return 0, 0
+        header = os.pread(self._handle, length, self._at + 8)
+        body = _body_length(header) if len(header) == length else -1
+        end = self._at + 8 + length + body
+        if not 0 <= body <= _MAX_BODY or end > os.fstat(self._handle).st_size:
+            return -1, 0
+        return length, body
 
 
 def _body_length(header: bytes) -> int:

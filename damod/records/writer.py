@@ -19,6 +19,7 @@ import io
 import json
 import os
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from damod.access.snapshot import Snapshot
-from damod.errors import Conflict, DamodError, DiskFull, NotAllowed, NotFound
-from damod.records import batch, schema
+from damod.errors import BadRecord, Conflict, DamodError, DiskFull, NotAllowed, NotFound
+from damod.records import batch, crc, schema
 from damod.records.batch import Held
 from damod.records.schema import RecordMeta, Series
 
@@ -167,12 +168,16 @@ class RecordWriter:
             self._fd = self._directory.create(name + PART, mode)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._sink = _Sink()
-            self._stream = pa.ipc.new_stream(
-                self._sink,
-                schema.access_schema().with_metadata({schema.METADATA_KEY: self.meta.to_json()}),
-                options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1)),
+            plain = schema.access_schema().with_metadata(
+                {schema.METADATA_KEY: self.meta.to_json(), schema.CRC_KEY: crc.BLANK}
             )
-            self._write(self._sink.take())
+            self._stream = pa.ipc.new_stream(
+                self._sink, plain, options=pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+            )
+            # Arrow writes the schema along with the first batch, but a part without any is to be a record too.
+            self._stream.write_batch(pa.RecordBatch.from_pylist([], schema=plain))
+            self._sink.take()
+            self._write(crc.stamp(plain.serialize().to_pybytes()))
         except FileExistsError as exc:
             self._directory.close()
             raise Conflict(
@@ -266,12 +271,12 @@ class RecordWriter:
     def _write_batch(self, held: Sequence[Held]) -> None:
         # Kdamonds' aggregations overlap in time; within a batch they are put into order.
         rows = batch.build(sorted(held, key=lambda item: item.order))
-        metadata = {schema.CRC_KEY: schema.checksum(rows)}
+        metadata = {schema.CRC_KEY: crc.BLANK}
         if self._new_series:
             metadata[schema.SERIES_KEY] = json.dumps([series.to_plain() for series in self._new_series])
         self._stream.write_batch(rows, custom_metadata=metadata)
         try:
-            self._write(self._sink.take())
+            self._write(crc.stamp(self._sink.take()))
             if self._clock() - self._synced >= self._sync_s:
                 self._synced = self._clock()
                 os.fdatasync(self._fd)
@@ -383,38 +388,81 @@ def write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    first = _up_to(batches, ROWS_PER_GROUP)
+    held = _up_to(batches, ROWS_PER_GROUP)
     plain = schema.access_schema()
-    sample = pa.Table.from_batches(first, plain)
-    with open(handle, "wb", closefd=False) as file:
-        writer = pq.ParquetWriter(
-            file,
-            plain,
-            version="2.6",
-            compression="zstd",
-            compression_level=3,
-            write_page_checksum=True,
-            **_encodings(sample),
+    file = _Summed(handle)
+    writer = pq.ParquetWriter(
+        file,
+        plain,
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        **_encodings(pa.Table.from_batches(held, plain)),
+    )
+    rows = 0
+    groups = []
+    done = False
+    try:
+        while held:
+            table = pa.Table.from_batches(held, plain)
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            groups.append(file.take())
+            rows += table.num_rows
+            held = _up_to(batches, ROWS_PER_GROUP)
+        facts = replace(meta, series=tuple(series())).to_json()
+        writer.add_key_value_metadata(
+            {schema.METADATA_KEY: facts, schema.GROUPS_KEY: json.dumps(groups), schema.CRC_KEY: crc.BLANK}
         )
-        rows = 0
-        held, count = first, sample.num_rows
-        done = False
-        try:
-            while held:
-                table = pa.Table.from_batches(held, plain)
-                writer.write_table(table, row_group_size=ROWS_PER_GROUP)
-                rows += count
-                held = _up_to(batches, ROWS_PER_GROUP)
-                count = sum(part.num_rows for part in held)
-            writer.add_key_value_metadata({schema.METADATA_KEY: replace(meta, series=tuple(series())).to_json()})
-            done = True
-        finally:
-            if done:
+        done = True
+    finally:
+        if done:
+            writer.close()
+        else:
+            with contextlib.suppress(Exception):
                 writer.close()
-            else:
-                with contextlib.suppress(Exception):
-                    writer.close()
+    place, footer = parquet_footer(handle)
+    os.pwrite(handle, crc.stamp(footer), place)
     return rows
+
+
+class _Summed(io.RawIOBase):
+    """An open file to append to, which knows the check sum of what was written since it was last asked."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._begin = self._at = 0
+        self._crc = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._crc = zlib.crc32(view, self._crc)
+        size = len(view)
+        while view:
+            view = view[os.write(self._handle, view) :]
+        self._at += size
+        return size
+
+    def take(self) -> tuple[int, int, int]:
+        """Where what was written begins and ends, and its CRC-32; the next asks for what comes after."""
+        taken = (self._begin, self._at, self._crc)
+        self._begin, self._crc = self._at, 0
+        return taken
+
+
+def parquet_footer(handle: int) -> tuple[int, bytes]:
+    """Where the footer of an open Parquet file begins, and the footer. Raises BadRecord."""
+    size = os.fstat(handle).st_size
+    end = os.pread(handle, 8, max(size - 8, 0))
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != b"PAR1" or length > size - 12:
+        raise BadRecord("it does not end as a Parquet file does")
+    return size - 8 - length, os.pread(handle, length, size - 8 - length)
 
 
 def _up_to(batches: Iterator[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:
