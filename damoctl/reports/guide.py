@@ -69,9 +69,7 @@ class _Span:
     def add(self, frame: Frame) -> None:
         if not len(frame):
             return
-        begin, end = first_moment(frame), int(frame.end_ns.max())
-        self.start_ns = begin if self.start_ns is None else min(self.start_ns, begin)
-        self.end_ns = max(self.end_ns, end)
+        self.end_ns = max(self.end_ns, int(frame.end_ns.max()))
         self.snapshots += len(frame)
         self.regions += len(frame.start)
         for low, high, heat in zip(*runs(frame), strict=True):
@@ -124,8 +122,16 @@ def runs(frame: Frame) -> tuple[list[int], list[int], list[float]]:
 def compute(source: Source) -> list[Guide]:
     """The guides of all series, the one with the most memory first."""
     spans: dict[Series, _Span] = {}
-    for frame in source.frames({"start_ns", "intervals", "age"}):
+    for frame in source.frames(()):
         spans.setdefault(frame.series, _Span()).add(frame)
+    # what only the first snapshot of each series is asked for is not read of the others
+    missing = {series for series, span in spans.items() if span.snapshots}
+    for frame in source.frames({"start_ns", "intervals", "age"}) if missing else ():
+        if frame.series in missing and len(frame):
+            missing.remove(frame.series)
+            spans[frame.series].start_ns = first_moment(frame)
+        if not missing:
+            break
     guides = [
         Guide(series, span.start_ns, span.end_ns, span.stretches(), span.snapshots, span.regions,
               source.intervals(series) is not None)
