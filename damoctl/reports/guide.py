@@ -111,7 +111,8 @@ def runs(frame: Frame) -> tuple[list[int], list[int], list[float]]:
         return [], [], []
     heads = np.flatnonzero(breaks(frame))
     tails: Ints = np.append(heads[1:], len(frame.start)) - 1
-    weight = np.add.reduceat((frame.sizes * frame.nr_accesses.astype(np.float64)), heads)
+    # sizes times samples of a whole snapshot fit 64 bits up to an address space of 2**55 bytes
+    weight = np.add.reduceat(frame.sizes * frame.nr_accesses, heads).astype(np.float64)
     pairs, inverse = np.unique(
         np.stack((frame.start[heads], frame.end[tails]), axis=1), axis=0, return_inverse=True
     )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from damoctl.reports import guide as guides
-from damoctl.reports.frames import Floats, Frame, Ints, Series, Source
+from damoctl.reports.frames import Flags, Floats, Frame, Ints, Series, Source
 from damoctl.reports.guide import Guide
 from damoctl.term import heat as colors
 from damoctl.term.term import Term
@@ -204,11 +204,10 @@ def _draw(source: Source, series: Series, canvases: Sequence[Canvas], options: O
             known = bool((frame.aggr_us > 0).all())
         if options.by_temperature:
             frame = by_temperature(frame, options.weights)
-        begins = windows(frame, before)
+        strips = cut_in_strips(frame, before, known=known, df_passed=options.df_passed)
         before = int(frame.end_ns[-1])
-        values = heat_values(frame, known=known, df_passed=options.df_passed)
         for canvas in canvases:
-            canvas.add(frame, begins, values)
+            canvas.add(strips)
     return bool(known)
 
 
@@ -227,19 +226,54 @@ def heat_values(frame: Frame, *, known: bool, df_passed: bool) -> Floats:
     return values
 
 
-def windows(frame: Frame, before: int | None) -> Ints:
-    """Per region since when what it tells holds, in ns.
+class Strips(NamedTuple):
+    """Snapshots as strips to draw: what regions tell holds from `begins` to `ends` of their strip, in ns.
 
-    That is as long as its age says, but not from before the end of the snapshot before (`before` for the first).
+    The regions of strip i are ``first[i]:first[i + 1]`` of the columns; `values` times `scale` of their strip is their
+    heat.
     """
-    ends = np.empty(len(frame), dtype=np.int64)
-    ends[1:] = frame.end_ns[:-1]
-    ends[0] = np.iinfo(np.int64).min if before is None else before
-    # snapshots that follow on each other, as in a full recording, tell of themselves alone
-    if (ends >= frame.start_ns).all():
-        return frame.per_region(np.maximum(ends, frame.start_ns))
-    old = np.maximum(frame.age, 0) * frame.per_region(frame.aggr_us * 1000)
-    return np.asarray(np.maximum(frame.per_region(frame.start_ns) - old, frame.per_region(ends)))
+
+    first: Ints
+    begins: Ints
+    ends: Ints
+    scale: Floats
+    start: Ints
+    end: Ints
+    values: NDArray[Any]
+
+
+def cut_in_strips(frame: Frame, before: int | None, *, known: bool, df_passed: bool) -> Strips:
+    """One strip per snapshot; several where its regions hold since different times.
+
+    A region holds as long as its age says, but not from before the end of the snapshot before (`before` for the first).
+    Snapshots that follow on each other, as in a full recording, tell of themselves alone.
+    """
+    values: NDArray[Any] = frame.nr_accesses
+    scale = 1e6 / np.maximum(frame.aggr_us, 1) if known else np.ones(len(frame))
+    if df_passed:
+        values, scale = heat_values(frame, known=known, df_passed=True), np.ones(len(frame))
+    last = np.empty(len(frame), dtype=np.int64)
+    last[1:] = frame.end_ns[:-1]
+    last[0] = np.iinfo(np.int64).min if before is None else before
+    if (last >= frame.start_ns).all():
+        begins = np.maximum(last, frame.start_ns)
+        return Strips(frame.first, begins, frame.end_ns, scale, frame.start, frame.end, values)
+    old = np.maximum(frame.age.astype(np.int64), 0) * frame.per_region(frame.aggr_us * 1000)
+    since = np.maximum(frame.per_region(frame.start_ns) - old, frame.per_region(last))
+    snapshot = frame.snapshot()
+    order = np.lexsort((frame.start, since, snapshot))
+    since, snapshot = since[order], snapshot[order]
+    change = np.flatnonzero((since[1:] != since[:-1]) | (snapshot[1:] != snapshot[:-1])) + 1
+    heads = np.concatenate(([0], change)) if len(since) else change
+    return Strips(
+        np.append(heads, len(since)),
+        since[heads],
+        frame.end_ns[snapshot[heads]],
+        scale[snapshot[heads]],
+        frame.start[order],
+        frame.end[order],
+        values[order],
+    )
 
 
 def by_temperature(frame: Frame, weights: tuple[float, float]) -> Frame:
@@ -275,68 +309,43 @@ class Canvas:
         self._heat: Floats = np.zeros(resol)
         self._seen: Floats = np.zeros(resol)
 
-    def add(self, frame: Frame, begins: Ints, values: Floats) -> None:
-        """Draw a frame whose regions hold from `begins` on, with `values`."""
-        low_ns, high_ns = self.times
-        low, high = self.addresses
-        inside = (frame.end > low) & (frame.start < high)
-        ends = frame.per_region(frame.end_ns)
-        inside &= (ends > low_ns) & (begins < high_ns)
-        if not inside.any():
+    def add(self, strips: Strips) -> None:
+        """Draw some strips."""
+        low, high = self.times
+        there = np.flatnonzero((strips.ends > low) & (strips.begins < high))
+        if not len(there):
             return
-        snapshot = frame.snapshot()
-        start, end, begins, values, ends = frame.start, frame.end, begins, values, ends
-        if not inside.all():
-            start, end, begins, values, ends, snapshot = (
-                column[inside] for column in (start, end, begins, values, ends, snapshot)
-            )
-        # one row per snapshot and window; regions of a snapshot have different windows only where snapshots are sparse
-        change = np.empty(len(start), dtype=bool)
-        change[0] = True
-        np.not_equal(snapshot[1:], snapshot[:-1], out=change[1:])
-        moved = begins[1:] != begins[:-1]
-        if (moved & ~change[1:]).any():
-            order = np.lexsort((np.arange(len(start)), begins, snapshot))
-            start, end, begins, values, ends, snapshot = (
-                column[order] for column in (start, end, begins, values, ends, snapshot)
-            )
-            np.not_equal(snapshot[1:], snapshot[:-1], out=change[1:])
-            change[1:] |= begins[1:] != begins[:-1]
-        heads = np.flatnonzero(change)
-        row = np.cumsum(change) - 1
         step = max(_PIXELS // (self.columns + 2), 1)
-        bounds = [*range(0, len(heads), step), len(heads)]
-        for first, last in pairwise(bounds):
-            a = int(heads[first])
-            b = int(heads[last]) if last < len(heads) else len(start)
-            part = slice(a, b)
-            heat, seen = self._profile(start[part], end[part], values[part], row[part] - first, last - first)
-            self._blend(begins[heads[first:last]], ends[heads[first:last]], heat, seen)
+        for top in range(int(there[0]), int(there[-1]) + 1, step):
+            bottom = min(top + step, int(there[-1]) + 1)
+            part = slice(int(strips.first[top]), int(strips.first[bottom]))
+            heat, seen = self._profile(
+                strips.start[part], strips.end[part], strips.values[part],
+                strips.first[top : bottom + 1] - strips.first[top],
+            )  # fmt: skip
+            heat *= strips.scale[top:bottom, None]
+            self._blend(strips.begins[top:bottom], strips.ends[top:bottom], heat, seen)
 
-    def _profile(self, start: Ints, end: Ints, values: Floats, row: Ints, rows: int) -> tuple[Floats, Floats]:
-        """Per row and column the integral of the values over the addresses, in columns; and how much was watched."""
-        low, high = self.addresses
-        unit = (high - low) / self.columns
-        joined = np.zeros(len(start), dtype=bool)
-        np.logical_and(start[1:] == end[:-1], row[1:] == row[:-1], out=joined[1:])
+    def _profile(self, start: Ints, end: Ints, values: NDArray[Any], first: Ints) -> tuple[Floats, Floats]:
+        """Per strip and column the integral of the values over the addresses, in columns; and how much was watched."""
+        rows = len(first) - 1
+        joined: Flags = np.zeros(len(start) + 1, dtype=bool)
+        np.equal(start[1:], end[:-1], out=joined[1:-1])
+        joined[first] = False
         rise = values.copy()
-        rise[1:][joined[1:]] -= values[:-1][joined[1:]]
-        last = np.empty(len(start), dtype=bool)
-        last[:-1] = ~joined[1:]
-        last[-1] = True
-        up = np.flatnonzero(rise)
-        heat = self._steps(start[up], rise[up], row[up], rows, unit)
-        down = np.flatnonzero(last)
-        heat += self._steps(end[down], -values[down], row[down], rows, unit)
-        heads = np.flatnonzero(~joined)
-        ones = np.ones(len(heads))
-        seen = self._steps(start[heads], ones, row[heads], rows, unit)
-        seen += self._steps(end[down], -ones, row[down], rows, unit)
+        rise[1:] -= values[:-1] * joined[1:-1]
+        up, down, heads = np.flatnonzero(rise), np.flatnonzero(~joined[1:]), np.flatnonzero(~joined[:-1])
+        up_row, down_row, head_row = (np.searchsorted(first, places, "right") - 1 for places in (up, down, heads))
+        heat = self._steps(start[up], rise[up], up_row, rows)
+        heat -= self._steps(end[down], values[down], down_row, rows)
+        seen = self._steps(start[heads], np.ones(len(heads)), head_row, rows)
+        seen -= self._steps(end[down], np.ones(len(down)), down_row, rows)
         return heat.cumsum(axis=1)[:, : self.columns], seen.cumsum(axis=1)[:, : self.columns]
 
-    def _steps(self, at: Ints, rise: Floats, row: Ints, rows: int, unit: float) -> Floats:
+    def _steps(self, at: Ints, rise: NDArray[Any], row: Ints, rows: int) -> Floats:
         """Steps of height `rise` at addresses, so that the running sum over columns is the integral per column."""
         low, high = self.addresses
+        unit = (high - low) / self.columns
         if not len(at):
             return np.zeros((rows, self.columns + 2))
         place = (np.clip(at, low, high) - low) / unit
