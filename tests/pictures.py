@@ -1,6 +1,6 @@
 """The pictures in docs/images: heatmaps of workloads of the simulated kernel, recorded through its trace ring.
 
-    python -m tests.pictures docs/images
+python -m tests.pictures docs/images
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def record(path: Path, scenario: str, seconds: float) -> Path:
                 if found.start_ns is None:
                     continue
                 writer.append(
-                    Snapshot(
-                        0, 0, 0, found.start_ns, found.end_ns, WALL_OFFSET_NS, SAMPLE_US, AGGR_US, found.regions
-                    )
+                    Snapshot(0, 0, 0, found.start_ns, found.end_ns, WALL_OFFSET_NS, SAMPLE_US, AGGR_US, found.regions)
                 )
     writer.seal()
     return path

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from damoctl.context import Context
+    from damoctl.reports.options import Options
+    from damoctl.term.term import Term
 
 DEFAULT_RECORD = "damon.data"
+# Bytes; below, records are shown region by region.
+_SMALL = 1 << 16
 
 
 class Caller(Protocol):
@@ -89,6 +93,8 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     due = monotonic()
     try:
         while True:
+            if paths and source.bulk(shown, term):
+                return 0
             records = source.records()
             term.write(access.render(access.compute(records, shown, live=source.live), term))
             count -= 1
@@ -158,18 +164,38 @@ class Source:
     def _snapshots(self, client: Caller) -> list[Snapshot]:
         return [Snapshot.from_wire(wire) for wire in client.call("kdamonds.snapshot", **self._params)["snapshots"]]
 
-    def _read(self, paths: Sequence[str]) -> list[Record]:
-        import sys
+    def bulk(self, shown: Options, term: Term) -> bool:
+        """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
+        if shown.compat or shown.as_json or shown.raw_form or all(_small(path) for path in self._paths):
+            return False
+        from damoctl.reports import bulk, load
 
-        from damod.records import damo_json
+        with load.opened(self._paths, self._ctx) as source:
+            found = bulk.outlines(source, shown)
+            templates = bulk.layout(found, shown)
+            if not bulk.can(shown, templates):
+                return False
+            term.write(bulk.render(source, found, templates, shown, term))
+        return True
+
+    def _read(self, paths: Sequence[str]) -> list[Record]:
+        from damod.records import reader
 
         found: list[Record] = []
         for path in paths:
-            if path == "-":
-                found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=self._compat)
-            else:
-                found += damo_json.read(path, compat=self._compat)
+            with reader.open_record(path, compat=self._compat) as file:
+                found += file.records()
+                for warning in file.warnings:
+                    self._ctx.note(f"damoctl: {warning}")
         return found
+
+
+def _small(path: str) -> bool:
+    """Whether a record is so small that loading numpy costs more than it saves."""
+    try:
+        return os.stat(path).st_size < _SMALL and not os.path.isdir(path)  # noqa: PTH112, PTH116
+    except OSError:
+        return True
 
 
 def _there(path: str) -> bool:

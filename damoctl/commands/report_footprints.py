@@ -54,7 +54,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     elif "plot" in given:
         from damoctl.reports import plot
 
-        plot.spread(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
+        plot.distribution(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
     else:
         ctx.term.write(footprints.render(found, look))
     return 0

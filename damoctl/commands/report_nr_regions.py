@@ -35,7 +35,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     elif "plot" in given:
         from damoctl.reports import plot
 
-        plot.spread(found, look, given.one("plot"), "number of regions", is_bytes=False)
+        plot.distribution(found, look, given.one("plot"), "number of regions", is_bytes=False)
     else:
         ctx.term.write(nr_regions.render(found, look))
     return 0

@@ -59,7 +59,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     elif "plot" in given:
         from damoctl.reports import plot
 
-        plot.spread(found, look, given.one("plot"), "working set size", is_bytes=True)
+        plot.distribution(found, look, given.one("plot"), "working set size", is_bytes=True)
     else:
         ctx.term.write(wss.render(found, look))
     return 0

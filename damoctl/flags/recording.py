@@ -85,7 +85,9 @@ class Given:
         return found
 
 
-def read(argv: Sequence[str], ctx: Context, report: str, tables: Iterable[Sequence[Option]], most: int = 0) -> Given | None:
+def read(
+    argv: Sequence[str], ctx: Context, report: str, tables: Iterable[Sequence[Option]], most: int = 0
+) -> Given | None:
     """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option."""
     tables = list(tables)
     options = [option for table in tables for option in table]

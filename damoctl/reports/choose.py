@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from damoctl.reports.frames import Flags, Floats, Frame, Ints, Series
-from damod.access.select import Range, Selection
+from damod.access.select import Range, Selection, rate
 
 # Which columns of frames a selection looks at.
 NEED = frozenset({"start_ns", "intervals", "age", "wall"})
@@ -66,21 +67,16 @@ class Chooser:
             mask = both(_inside(np.maximum(frame.age, 0) * frame.per_region(frame.aggr_us), [selection.ages_us]))
         return frame if mask is None else frame.kept(mask)
 
-    def _rate_inside(self, frame: Frame, low: object, high: object) -> Flags:
+    def _rate_inside(self, frame: Frame, low: Fraction, high: Fraction) -> Flags:
         """Exact: each distinct (samples, intervals) is compared as a fraction once."""
-        from damod.access.select import _rate
-
         triples = np.stack(
             (frame.nr_accesses.astype(np.int64), frame.per_region(frame.sample_us), frame.per_region(frame.aggr_us))
         )
         if not triples.shape[1]:
             return np.zeros(0, dtype=bool)
         distinct, inverse = _distinct(triples)
-        fits = np.array(
-            [low <= _rate(*row, compat=self._compat) <= high for row in distinct.T.tolist()],  # type: ignore[operator]
-            dtype=bool,
-        )
-        return np.asarray(fits[inverse])
+        fits = [low <= rate(*row, compat=self._compat) <= high for row in distinct.T.tolist()]
+        return np.asarray(np.array(fits)[inverse], dtype=bool)
 
 
 def _distinct(columns: Ints) -> tuple[Ints, Ints]:

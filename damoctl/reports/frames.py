@@ -151,6 +151,10 @@ class Source:
         """The filters of the scheme whose passed bytes the regions have."""
         raise NotImplementedError
 
+    def data_source(self, series: Series) -> str:
+        """What the recorder took the regions from."""
+        raise NotImplementedError
+
 
 class Held(Source):
     """A source over records that are in memory."""
@@ -169,6 +173,9 @@ class Held(Source):
     def filters(self, series: Series) -> Sequence[Mapping[str, Any]]:
         return self._records[series].filters
 
+    def data_source(self, series: Series) -> str:
+        return self._records[series].data_source
+
 
 class Opened(Source):
     """A source over open record files, read again at each pass."""
@@ -185,7 +192,7 @@ class Opened(Source):
                 known = {series.key: series for series in file.series}
                 yield from self._cut({name: rows.column(name).to_numpy() for name in columns}, known)
 
-    def _cut(self, rows: Mapping[str, Any], known: Mapping[tuple[int, ...], Any]) -> Iterator[Frame]:
+    def _cut(self, rows: Mapping[str, Any], known: Mapping[Any, Any]) -> Iterator[Frame]:
         """One frame per series of a batch of rows."""
         keys = [rows[name] for name in _KEY]
         if all(len(key) == 0 or key.min() == key.max() for key in keys):
@@ -196,7 +203,7 @@ class Opened(Source):
             mask = np.logical_and.reduce([key == value for key, value in zip(keys, found, strict=True)])
             yield self._frame({name: column[mask] for name, column in rows.items()}, found, known)
 
-    def _frame(self, rows: Mapping[str, Any], key: tuple[int, ...], known: Mapping[tuple[int, ...], Any]) -> Frame:
+    def _frame(self, rows: Mapping[str, Any], key: tuple[int, ...], known: Mapping[Any, Any]) -> Frame:
         facts = known.get(key)
         scheme = None if key[2] < 0 else key[2]
         series = Series(key[0], key[1], scheme, facts.target_id if facts is not None else key[3])
@@ -205,7 +212,9 @@ class Opened(Source):
         change = np.flatnonzero(ends[1:] != ends[:-1]) + 1
         heads = np.concatenate(([0], change))
         first = np.append(heads, len(ends))
-        regions = {name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows}
+        regions = {
+            name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows
+        }
         counts = regions["nr_accesses"]
         if counts.min() < 0:  # the only row of a snapshot without regions
             there = counts >= 0
@@ -241,6 +250,10 @@ class Opened(Source):
     def filters(self, series: Series) -> Sequence[Mapping[str, Any]]:
         facts = self._known.get(series)
         return () if facts is None else facts.filters
+
+    def data_source(self, series: Series) -> str:
+        facts = self._known.get(series)
+        return "unknown" if facts is None else facts.data_source
 
 
 def _column(parts: Iterable[Sequence[int]], count: int) -> Ints:

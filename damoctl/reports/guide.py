@@ -113,9 +113,7 @@ def runs(frame: Frame) -> tuple[list[int], list[int], list[float]]:
     tails: Ints = np.append(heads[1:], len(frame.start)) - 1
     # sizes times samples of a whole snapshot fit 64 bits up to an address space of 2**55 bytes
     weight = np.add.reduceat(frame.sizes * frame.nr_accesses, heads).astype(np.float64)
-    pairs, inverse = np.unique(
-        np.stack((frame.start[heads], frame.end[tails]), axis=1), axis=0, return_inverse=True
-    )
+    pairs, inverse = np.unique(np.stack((frame.start[heads], frame.end[tails]), axis=1), axis=0, return_inverse=True)
     heats = np.bincount(inverse.reshape(-1), weights=weight, minlength=len(pairs))
     return pairs[:, 0].tolist(), pairs[:, 1].tolist(), heats.tolist()
 
@@ -134,8 +132,15 @@ def compute(source: Source) -> list[Guide]:
         if not missing:
             break
     guides = [
-        Guide(series, span.start_ns, span.end_ns, span.stretches(), span.snapshots, span.regions,
-              source.intervals(series) is not None)
+        Guide(
+            series,
+            span.start_ns,
+            span.end_ns,
+            span.stretches(),
+            span.snapshots,
+            span.regions,
+            source.intervals(series) is not None,
+        )
         for series, span in spans.items()
         if span.start_ns is not None
     ]

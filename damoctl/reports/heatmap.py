@@ -81,13 +81,12 @@ class Map(NamedTuple):
 
 def chosen(found: Sequence[Guide], options: Options) -> Guide:
     """The guide of the series that the options name; what they do not name is as in the guide with most memory."""
+    first = found[0].series
     wanted = Series(
-        *(
-            given if given is not None else default
-            for given, default in zip(
-                (options.kdamond, options.context, options.scheme, options.target_id), found[0].series, strict=True
-            )
-        )
+        first.kdamond if options.kdamond is None else options.kdamond,
+        first.context if options.context is None else options.context,
+        first.scheme if options.scheme is None else options.scheme,
+        first.target_id if options.target_id is None else options.target_id,
     )
     for guide in found:
         if guide.series == wanted:
@@ -95,9 +94,7 @@ def chosen(found: Sequence[Guide], options: Options) -> Guide:
     named = [guide for guide in found if _matches(guide.series, options)]
     if named:
         return named[0]
-    raise NoData(
-        f"the record has nothing of {_said(options)}", hint="--guide_human shows what it has"
-    )
+    raise NoData(f"the record has nothing of {_said(options)}", hint="--guide_human shows what it has")
 
 
 def _matches(series: Series, options: Options) -> bool:
@@ -168,19 +165,16 @@ def compute(source: Source, options: Options) -> list[Map]:
     if options.compat:
         from damoctl.reports.heatmap_compat import heats
 
-        made = heats(source, guide.series, times, spans, options)
+        pictures = heats(source, guide.series, times, spans, options)
+        known = source.intervals(guide.series) is not None
     else:
-        made = [Canvas(times, span, options.resol) for span in spans]
-        known = _draw(source, guide.series, made, options)
-        return [
-            Map(guide.series, canvas.times, canvas.addresses, canvas.heat(), "hz" if known else "samples",
-                options.by_temperature)
-            for canvas in made
-        ]  # fmt: skip
-    known = source.intervals(guide.series) is not None
+        canvases = [Canvas(times, span, options.resol) for span in spans]
+        known = _draw(source, guide.series, canvases, options)
+        pictures = [canvas.heat() for canvas in canvases]
+    unit = "hz" if known else "samples"
     return [
-        Map(guide.series, times, span, heat, "hz" if known else "samples", options.by_temperature)
-        for span, heat in zip(spans, made, strict=True)
+        Map(guide.series, times, span, heat, unit, options.by_temperature)
+        for span, heat in zip(spans, pictures, strict=True)
     ]
 
 
@@ -355,7 +349,7 @@ class Canvas:
         size = rows * (self.columns + 2)
         made = np.bincount(index, weights=rise * (1 - rest), minlength=size)
         made += np.bincount(index + 1, weights=rise * rest, minlength=size)
-        return made.reshape(rows, self.columns + 2)
+        return np.asarray(made.reshape(rows, self.columns + 2), dtype=np.float64)
 
     def _blend(self, begins: Ints, ends: Ints, heat: Floats, seen: Floats) -> None:
         """Add rows that hold from `begins` to `ends` to the pixels of time that they overlap."""

@@ -108,8 +108,8 @@ def _heatmap(drawn: heatmap.Map, look: heatmap.Look) -> Any:
     bar.set_label(f"access frequency ({'Hz' if drawn.unit == 'hz' else drawn.unit})")
     for start, stop, name in drawn.names:
         axes.text(
-            1.0, (max(start, low) + min(stop, high)) / 2 - base, f" {Path(name).name}", transform=axes.get_yaxis_transform(),
-            fontsize=7, va="center",
+            1.0, (max(start, low) + min(stop, high)) / 2 - base, f" {Path(name).name}",
+            transform=axes.get_yaxis_transform(), fontsize=7, va="center",
         )  # fmt: skip
     return figure
 
@@ -119,7 +119,7 @@ def _time(seconds: float) -> str:
     return re.sub(r"\.?0+ (?=[mnu]?s$)", " ", units.time(ns)) if ns % 10**9 else units.time(ns) if ns else "0"
 
 
-def spread(found: Sequence[spread.Values], look: spread.Look, path: str, what: str, *, is_bytes: bool) -> None:
+def distribution(found: Sequence[spread.Values], look: spread.Look, path: str, what: str, *, is_bytes: bool) -> None:
     """Draw the distribution of each subject into one image file."""
     from damoctl.reports.spread import at_points
 

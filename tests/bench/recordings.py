@@ -42,9 +42,7 @@ def snapshots(count: int, regions: int, *, size: int = 16 << 30, seed: int = 1) 
         samples = np.where(hot, rng.integers(15, 21, regions), np.where(rng.random(regions) < 0.05, 1, 0))
         ages = np.where(rng.random(regions) < 0.05, 0, ages + 1)
         before, now = now, now + 100_000_000 + int(rng.integers(-80_000, 120_000))
-        yield Snapshot(
-            0, 0, 0, before, now, WALL_OFFSET_NS, 5000, 100_000, Regions(start, end, samples, ages.copy())
-        )
+        yield Snapshot(0, 0, 0, before, now, WALL_OFFSET_NS, 5000, 100_000, Regions(start, end, samples, ages.copy()))
 
 
 def write(path: Path, count: int, regions: int) -> Path:

@@ -19,9 +19,7 @@ def heatmap(
     before: int | None = None
     for shot in record.snapshots:
         regions = shot.regions
-        for start, end, samples, age in zip(
-            regions.start, regions.end, regions.nr_accesses, regions.age, strict=True
-        ):
+        for start, end, samples, age in zip(regions.start, regions.end, regions.nr_accesses, regions.age, strict=True):
             since = shot.start_ns - max(age, 0) * shot.aggr_us * 1000
             if before is not None:
                 since = max(since, before)
@@ -43,9 +41,7 @@ def wss(record: Record, min_samples: int, min_size: int) -> list[int]:
     return [
         sum(
             end - start
-            for start, end, samples in zip(
-                shot.regions.start, shot.regions.end, shot.regions.nr_accesses, strict=True
-            )
+            for start, end, samples in zip(shot.regions.start, shot.regions.end, shot.regions.nr_accesses, strict=True)
             if samples >= min_samples and end - start >= min_size
         )
         for shot in record.snapshots
@@ -57,9 +53,7 @@ def joined_wss(record: Record, work_us: int, min_samples: int) -> list[int]:
     found, took = [], 0
     counts: dict[int, int] = {}
     for shot in record.snapshots:
-        for start, end, samples in zip(
-            shot.regions.start, shot.regions.end, shot.regions.nr_accesses, strict=True
-        ):
+        for start, end, samples in zip(shot.regions.start, shot.regions.end, shot.regions.nr_accesses, strict=True):
             for byte in range(start, end):
                 counts[byte] = counts.get(byte, 0) + samples
         took += shot.end_ns - shot.start_ns

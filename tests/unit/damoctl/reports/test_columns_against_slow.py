@@ -143,9 +143,7 @@ def _chosen(record: Record, selection: Selection, compat: bool) -> list[tuple[in
     return [
         (
             shot.start_ns,
-            list(
-                zip(shot.regions.start, shot.regions.end, shot.regions.nr_accesses, shot.regions.age, strict=True)
-            ),
+            list(zip(shot.regions.start, shot.regions.end, shot.regions.nr_accesses, shot.regions.age, strict=True)),
         )
         for shot in kept.snapshots
     ]
@@ -164,9 +162,7 @@ def test_filters(record: Record, selection: Selection, compat: bool) -> None:
         for index in np.flatnonzero(snapshots):
             rows = slice(int(kept.first[index]), int(kept.first[index + 1]))
             columns = (kept.start[rows], kept.end[rows], kept.nr_accesses[rows], kept.age[rows])
-            found.append(
-                (int(kept.start_ns[index]), list(zip(*(column.tolist() for column in columns), strict=True)))
-            )
+            found.append((int(kept.start_ns[index]), list(zip(*(column.tolist() for column in columns), strict=True))))
     assert found == _chosen(record, selection, compat)
 
 
