@@ -29,6 +29,9 @@ from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import NoData
 
+# Regions made into text at a time.
+_ROWS = 1 << 14
+
 
 class Outline(NamedTuple):
     """What is known of a series before any of it is shown: its first and last snapshot kept, and how many there are."""
@@ -126,9 +129,7 @@ def render(
             yield _block(templates.record_head, RECORD, view, options)
         chooser = Chooser(options.selection)
         shown = False
-        for frame in source.frames():
-            if frame.series != series:
-                continue
+        for frame in _small(source, series):
             kept, snapshots = chooser(frame)
             for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view):
                 if shown:
@@ -138,6 +139,16 @@ def render(
                     yield block
         if templates.record_tail:
             yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _small(source: Source, series: Series) -> Iterator[Frame]:
+    """The frames of a series in pieces whose text stays in the processor's cache."""
+    for frame in source.frames():
+        if frame.series != series or not len(frame):
+            continue
+        step = max(_ROWS * len(frame) // max(len(frame.start), 1), 1)
+        for low in range(0, len(frame), step):
+            yield frame.slice(low, min(low + step, len(frame)))
 
 
 def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> Iterator[str]:
