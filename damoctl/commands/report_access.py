@@ -53,6 +53,11 @@ OPTIONS: tuple[Option, ...] = (
         (Word("delay", "seconds"), Word("count", "count")), least=0,
     ),
     Option(
+        ("--exec",), "source",
+        "Call main(records, words) of a Python script instead of printing; or `interpreter`. See docs/exec.md.",
+        (Word("script and arguments"),),
+    ),
+    Option(
         ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
         (Word("tool", choices=("damo",)),),
     ),
@@ -93,9 +98,14 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     due = monotonic()
     try:
         while True:
-            if paths and source.bulk(shown, term):
+            if "exec" not in given and paths and source.bulk(shown, term):
                 return 0
             records = source.records()
+            if "exec" in given:
+                from damoctl.reports import script
+
+                script.run(given["exec"][-1][0], access.compute(records, shown, live=source.live).records)
+                return 0
             term.write(access.render(access.compute(records, shown, live=source.live), term))
             count -= 1
             if count == 0:
