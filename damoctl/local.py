@@ -34,7 +34,8 @@ class LocalDaemon:
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
         self.socket = self.directory / "damod.sock"
         self.log = self.directory / "damod.log"
-        self._argv = [*python, "-m", "damod", "--socket", str(self.socket), "--state-dir", str(self.directory), *args]
+        places = ("--socket", self.socket, "--state-dir", self.directory, "--record-dir", self.directory / "records")
+        self._argv = [*python, "-m", "damod", *map(str, places), *args]
         self._timeout_s = timeout_s
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -20,6 +20,7 @@ from damod.rpc.client import SYSTEM_SOCKET, user_runtime_dir
 
 SYSTEM_CONFIG = "/etc/damod.yaml"
 SYSTEM_STATE_DIR = "/run/damod"
+SYSTEM_RECORD_DIR = "/var/lib/damod/records"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,6 +32,13 @@ def _own_state_dir() -> str:
     if os.geteuid() == 0:
         return SYSTEM_STATE_DIR
     return f"{user_runtime_dir()}/damod" if os.environ.get("XDG_RUNTIME_DIR") else user_runtime_dir()
+
+
+def _own_record_dir() -> str:
+    """For root the system's; for others beside what their desktop keeps, so that records outlive a reboot."""
+    if os.geteuid() == 0:
+        return SYSTEM_RECORD_DIR
+    return f"{os.environ.get('XDG_STATE_HOME') or Path.home() / '.local/state'}/damod/records"
 
 
 def _path(text: str) -> str:
@@ -94,6 +102,13 @@ class Settings:
         "the directory that remembers, until reboot, which kdamonds are damod's",
         metavar="DIR",
         flag="--state-dir",
+    )
+    record_dir: str = _setting(
+        _path,
+        _own_record_dir,
+        "the directory of records that are made in the background (`damoctl record --detach`)",
+        metavar="DIR",
+        flag="--record-dir",
     )
     policy_dir: tuple[str, ...] = _setting(
         _path,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_RECORD = "damon.data"
 # Bytes; below, records are shown region by region.
 _SMALL = 1 << 16
+_TRIED = "tried_regions_of"
 
 
 class Caller(Protocol):
@@ -39,8 +40,14 @@ class Caller(Protocol):
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
-        more=True, repeat=True,
+        ("--input", "-i"), "source",
+        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
+        "was tried on. May be repeated.",
+        (Word("file", "file"),), more=True, repeat=True,
+    ),
+    Option(
+        ("--tried_regions_of",), "source", "Old form of --input tried_regions_of.",
+        (Word("kdamond", "index"), Word("context", "index"), Word("scheme", "index")), repeat=True, hidden=True,
     ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
@@ -83,7 +90,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = options.from_words(given, compat=compat)
     if ctx.json:
         shown = replace(shown, as_json=True)
-    paths = [path for name in ("input", "input_file") for use in given.get(name, ()) for path in use]
+    paths, schemes = _inputs(given)
     term = ctx.term
     delay_s, count = _repeat(given)
     if count != 1:
@@ -94,7 +101,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             "--snapshot_damos_filter is for live snapshots, not for records",
             hint="a record has the passed bytes of the filters it was recorded with",
         )
-    source = Source(ctx, paths, filters, compat=compat)
+    if schemes and (filters or paths):
+        beside = "--snapshot_damos_filter" if filters else paths[0]
+        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:
         while True:
@@ -118,6 +128,26 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         return 0
 
 
+def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Files, and (kdamond, scheme) of the schemes whose tried regions are wanted."""
+    paths: list[str] = []
+    tried = [list(use) for use in given.get("tried_regions_of", ())]
+    for use in (use for name in ("input", "input_file") for use in given.get(name, ())):
+        if use and use[0] == _TRIED:
+            if len(use) != 4 or not all(str(word).isdecimal() for word in use[1:]):
+                raise UsageError(
+                    f"--input {' '.join(map(str, use))}: wanted are three indices, counted from 0",
+                    hint=f"--input {_TRIED} <kdamond> <context> <scheme>",
+                )
+            tried.append(list(map(int, use[1:])))
+        else:
+            paths += use
+    for kdamond, context, _ in tried:
+        if context != 0:
+            raise UsageError(f"kdamond {kdamond} has no context {context}; every kernel so far takes exactly one, 0")
+    return paths, [(kdamond, scheme) for kdamond, _, scheme in tried]
+
+
 def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
     """Delay in seconds and how many times; a negative count never reaches zero."""
     if "repeat" not in given:
@@ -134,12 +164,22 @@ def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
 class Source:
     """Where the records come from, asked once per showing; keeps the connection between showings.
 
-    `filters` are page-level DAMOS filters for a live snapshot. What was live once is never replaced by an old file.
+    `filters` are page-level DAMOS filters for a live snapshot, `schemes` (kdamond, scheme) of those whose tried regions
+    are wanted. What was live once is never replaced by an old file.
     """
 
-    def __init__(self, ctx: Context, paths: Sequence[str], filters: Sequence[dict[str, Any]], *, compat: bool) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        paths: Sequence[str],
+        filters: Sequence[dict[str, Any]],
+        schemes: Sequence[tuple[int, int]],
+        *,
+        compat: bool,
+    ) -> None:
         self._ctx = ctx
         self._paths = paths
+        self._schemes = schemes
         self._params = {"filters": list(filters)} if filters else {}
         self._compat = compat
         self._client: Caller | None = None
@@ -149,6 +189,10 @@ class Source:
         """The records to show now; `live` tells whether they are a running kdamond's."""
         if self._paths:
             return self._read(self._paths)
+        if self._schemes:
+            self._client = self._client or self._ctx.client()
+            self.live = True
+            return self._tried(self._client)
         trouble: DaemonUnreachable | NotAllowed | NoData
         try:
             self._client = self._client or self._ctx.client()
@@ -173,6 +217,14 @@ class Source:
 
     def _snapshots(self, client: Caller) -> list[Snapshot]:
         return [Snapshot.from_wire(wire) for wire in client.call("kdamonds.snapshot", **self._params)["snapshots"]]
+
+    def _tried(self, client: Caller) -> list[Record]:
+        found = []
+        for kdamond, scheme in self._schemes:
+            answer = client.call("kdamonds.snapshot", kdamond=kdamond, scheme=scheme)["snapshots"]
+            (record,) = from_live(map(Snapshot.from_wire, answer))
+            found.append(replace(record, scheme=scheme))
+        return found
 
     def bulk(self, shown: Options, term: Term) -> bool:
         """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""

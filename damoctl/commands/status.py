@@ -23,6 +23,10 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
     if not status["kdamonds"] and not status["modules"]:
         yield "  no kdamond is running; `damoctl start paddr` starts one"
+    for recording in status.get("recordings", ()):
+        from damoctl.commands.record import summary
+
+        yield f"  recording {summary(recording)}"
     for problem in status["problems"]:
         yield f"  problem: {problem}"
 

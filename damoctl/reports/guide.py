@@ -49,8 +49,7 @@ class Guide(NamedTuple):
     def to_plain(self) -> dict[str, Any]:
         return {
             **self.series.to_plain(),
-            "start_ns": self.start_ns,
-            "end_ns": self.end_ns,
+            "time": {"start_ns": self.start_ns, "end_ns": self.end_ns},
             "nr_snapshots": self.snapshots,
             "nr_regions": self.regions,
             "regions": [{"start": stretch.start, "end": stretch.end} for stretch in self.stretches],
@@ -162,4 +161,4 @@ def render(guides: Sequence[Guide], *, raw: bool, compat: bool) -> Iterator[str]
         yield f"time: [{begin}, {end}) ({units.time(guide.end_ns - guide.start_ns, raw=raw)})"
         for index, stretch in enumerate(guide.stretches):
             low, high = (units.size(value, raw=raw, digits=6) for value in stretch[:2])
-            yield f"region\t{index:2d}: [{low}, {high}) ({units.size(stretch.size, raw=raw)})"
+            yield f"region\t{index:2d}: [{low}, {high}) ({units.size(stretch.size, raw=raw, digits=6)})"

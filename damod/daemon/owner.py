@@ -14,65 +14,42 @@ of slots once, when it takes the idle interface; then starting, changing or stop
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from damod.access.snapshot import Regions
-from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
-from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
+from damod.daemon.slots import Owned, Slots, check_name
+from damod.daemon.view import View
+from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
 from damod.kernel import modules, paths, reader, tried
-from damod.kernel.control import Control, need_damon
+from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
-from damod.spec.base import human
-from damod.spec.diff import Change, diff
+from damod.spec.diff import diff
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.needs import check
 from damod.spec.scheme import Scheme
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A kdamond that runs, as far as looking at what it sees needs. `target_pids` is empty for paddr."""
-
-    slot: int
-    pid: int
-    ours: bool
-    ops: str
-    sample_us: int
-    aggr_us: int
-    nr_targets: int
-    target_pids: tuple[int | None, ...]
-    max_nr_regions: int
-    probes: bool
-    intervals_goal: Mapping[str, int] | None
-
 
 POOL = 8
 """Slots allocated at once. An idle one costs the kernel two small directories, a kdamond more than eight is rare (one
 per policy and node), and the pool can only grow while nothing runs."""
 
 
-class Owner:
-    """The kdamonds of this machine, ours and others'.
+class Owner(View):
+    """The kdamonds of this machine, ours and others': starts, changes and ends ours.
 
     The caller holds the lock of `runtime_dir` and calls `adopt_running` before anything else.
     """
 
     def __init__(self, kernel: Kernel, runtime_dir: Path, *, pool: int = POOL) -> None:
-        self.kernel = kernel
-        self._dir = RuntimeDir(runtime_dir)
+        super().__init__(kernel, runtime_dir)
         self._pool = pool
-        self._slots = Slots()
-        self._tried: Features | None = None
-        self._problems: deque[str] = deque(maxlen=20)
 
     # -- life of the daemon ------------------------------------------------------------------------------------------
 
@@ -141,6 +118,8 @@ class Owner:
         targets = [self._targets(item) for item in kdamonds]
         self._check_nodes(kdamonds)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
+        for spec in specs:
+            _check_obsolete(spec, 0)
         self._refuse_in_the_way(take_over)
         if dry_run:
             known = self.features()
@@ -185,11 +164,13 @@ class Owner:
         kdamonds: Sequence[Kdamond],
         *,
         base: Sequence[Kdamond] | None = None,
+        quota_goals_only: bool = False,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
 
         With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
+        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -204,11 +185,15 @@ class Owner:
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
                 hint="tune changes kdamonds that run; stop the set and start it with the new number",
             )
+        if quota_goals_only:
+            kdamonds = with_goals([item.spec for item in owned], kdamonds)
         targets = [self._targets(item) for item in kdamonds]
         self._check_nodes(kdamonds)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         known = self.features() if dry_run else self._try_features()
         check(specs, known)
+        for item, spec in zip(owned, specs, strict=True):
+            _check_obsolete(spec, 0 if _anew(item, spec) else len(item.spec.contexts[0].targets))
         changes = diff([item.spec for item in owned], specs)
         told = self._notes(specs, known)
         told += [
@@ -216,14 +201,15 @@ class Owner:
         ]
         if not dry_run:
             control = Control(self.kernel, known)
+            word = COMMIT_GOALS if quota_goals_only else "commit"
             done: list[Owned] = []
             try:
                 for item, spec, processes in zip(owned, specs, targets, strict=True):
-                    self._change(control, item, spec, processes)
+                    self._change(control, item, spec, processes, word)
                     done.append(item)
             except DamodError:
                 for item in done:
-                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets)
+                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets, word)
                 raise
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
@@ -279,61 +265,10 @@ class Owner:
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
 
-    def show(self, *, stats: bool = True, tried_regions: bool = False, slot: int | None = None) -> list[dict[str, Any]]:
-        """Every kdamond that runs, or the one in `slot`.
-
-        {"index", "name" (None: not ours), "owner" ("damod" or "other"), "spec" (plain data with state, pid, stats),
-        "tuned_intervals" ({"sample_us", "aggr_us"} or None), "tried_regions" (per scheme, or None), "drift"}.
-        Commands are given to our own kdamonds only; of others the files are read as they stand.
-        """
+    def slots_of(self, name: str) -> list[int]:
+        """The slots of a set; none if it does not run."""
         self._reap()
-        lives = [life for life in self._lives() if life.on and slot in (None, life.slot)]
-        if slot is not None and not lives:
-            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
-        rows = []
-        for life in lives:
-            try:
-                rows.append(self._row(life, stats, tried_regions))
-            except (NotFound, FileNotFoundError):
-                continue  # ended while we looked
-        self._reap()
-        return rows
-
-    def watched(self, slot: int | None = None) -> list[Watched]:
-        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
-        asked for the intervals it has tuned."""
-        self._reap()
-        found = []
-        for life in self._lives():
-            if not life.on or life.pid is None or slot not in (None, life.slot):
-                continue
-            item = self._slots.owned.get(life.slot)
-            try:
-                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
-                sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
-                goal = context.intervals.intervals_goal
-                if goal.active and item:
-                    sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
-            except (NotFound, FileNotFoundError):
-                continue  # ended while we looked
-            found.append(
-                Watched(
-                    slot=life.slot,
-                    pid=life.pid,
-                    ours=item is not None,
-                    ops=context.ops,
-                    sample_us=sample_us,
-                    aggr_us=aggr_us,
-                    nr_targets=len(context.targets),
-                    target_pids=() if context.ops == "paddr" else tuple(target.pid for target in context.targets),
-                    max_nr_regions=context.nr_regions.max,
-                    probes=bool(context.probes),
-                    intervals_goal=goal.model_dump() if goal.active else None,
-                )
-            )
-        if slot is not None and not found:
-            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
-        return found
+        return [item.slot for item in self._slots.of(name)]
 
     def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
         """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
@@ -356,79 +291,10 @@ class Owner:
         finally:
             control.commit(slot, self._with_tuned(control, item, item.spec))
 
-    def status(self) -> dict[str, Any]:
-        """How things are, by reading only.
-
-        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions"}] (ours
-        and others'), "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
-        "problems": sentences}.
-        """
-        self._reap()
-        return {
-            "sets": self._slots.names(),
-            "kdamonds": [self._brief(life) for life in self._lives() if life.on],
-            "slots": {"pool": self._slots.pool, "free": len(self._free())},
-            "modules": {module.name: module.pid for module in modules.enabled(self.kernel)},
-            "problems": self.problems(),
-        }
-
-    def problems(self) -> list[str]:
-        """What the operator should know, oldest first: kdamonds that ended by themselves, files that were damaged."""
-        return list(self._problems)
-
-    def features(self) -> Features:
-        """What this kernel has, as well as it can be told without writing."""
-        return self._tried or feature_table.probe(self.kernel)
-
-    def foreign(self) -> list[reader.Life]:
-        """Kdamonds that run and are not ours."""
-        return [life for life in self._lives() if life.on and not self._is_ours(life)]
-
     # -- whose is it -----------------------------------------------------------------------------------------------
-
-    def _lives(self) -> list[reader.Life]:
-        try:
-            return reader.lives(self.kernel)
-        except FileNotFoundError:
-            return []  # no DAMON here, or the directories went while we looked
-
-    def _is_ours(self, life: reader.Life) -> bool:
-        item = self._slots.owned.get(life.slot)
-        if item is None or life.pid is None or item.pid != life.pid:
-            return False
-        return item.pid_start == self.kernel.proc.start_time(life.pid)
 
     def _identified(self, item: Owned, pid: int | None) -> Owned:
         return replace(item, pid=pid, pid_start=self.kernel.proc.start_time(pid) if pid else None)
-
-    def _own(self, item: Owned) -> None:
-        self._slots = self._slots.with_slot(item)
-        self._save()
-
-    def _disown(self, slot: int) -> None:
-        self._slots = self._slots.without(slot)
-        self._save()
-
-    def _save(self) -> None:
-        self._dir.save(self._slots)
-
-    def _reap(self) -> None:
-        """Forget slots whose kdamond ended by itself, and say why."""
-        if not self._slots.owned:
-            return
-        ours = {life.slot for life in self._lives() if self._is_ours(life)}
-        for item in list(self._slots.owned.values()):
-            if item.slot not in ours:
-                self._lose(item)
-        self._restore_modules_if_idle()
-
-    def _lose(self, item: Owned) -> None:
-        gone = [pid for pid, start in item.targets.items() if self.kernel.proc.start_time(pid) != start]
-        why = "the kernel stopped it (see dmesg), or somebody else did"
-        if item.targets and len(gone) == len(item.targets):
-            why = f"its target is gone (pid {', '.join(map(str, gone))})"
-        self._problems.append(f"kdamond {item.slot} (pid {item.pid}) of the set {item.name!r} has ended: {why}")
-        self._disown(item.slot)
 
     def _our_slot(self, slot: int) -> Owned:
         item = self._slots.owned.get(slot)
@@ -525,12 +391,6 @@ class Owner:
     def _have_pool(self) -> bool:
         return 0 < self._slots.pool == reader.count(self.kernel)
 
-    def _free(self) -> list[int]:
-        if not self._slots.pool:
-            return []
-        used = {life.slot for life in self._lives() if life.on} | set(self._slots.owned)
-        return [slot for slot in range(self._slots.pool) if slot not in used]
-
     def _take_interface(self, wanted: int) -> list[str]:
         """Allocate the pool if it is not ours yet (or too small, while nothing runs); notes for the operator."""
         told: list[str] = []
@@ -578,21 +438,6 @@ class Owner:
             self._save()
             modules.switch(self.kernel, module.name, False)
 
-    def _restore_modules_if_idle(self) -> None:
-        if not self._slots.owned:
-            self._restore_modules()
-
-    def _restore_modules(self) -> None:
-        names, self._slots = self._slots.switched_off, replace(self._slots, switched_off=())
-        if not names:
-            return
-        for name in names:
-            try:
-                modules.switch(self.kernel, name, True)
-            except DamodError as exc:
-                self._problems.append(f"{name} was switched off by damod and could not be switched on again: {exc}")
-        self._save()
-
     # -- doing it --------------------------------------------------------------------------------------------------
 
     def _undo_start(self, control: Control, item: Owned) -> None:
@@ -604,7 +449,9 @@ class Owner:
             return
         self._disown(item.slot)
 
-    def _change(self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None]) -> None:
+    def _change(
+        self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None], word: str = "commit"
+    ) -> None:
         if _anew(item, spec):
             control.stop(item.slot)
             try:
@@ -615,12 +462,49 @@ class Owner:
             self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
             return
         try:
-            control.commit(item.slot, self._with_tuned(control, item, spec))
+            control.commit(item.slot, self._with_tuned(control, item, spec), word=word)
         except KernelRefused as exc:
             if exc.facts.get("pid") not in (None, item.pid):
                 self._own(self._identified(item, exc.facts["pid"]))
             raise
-        self._own(replace(item, spec=spec, targets=targets))
+        left = _without_obsolete(spec)
+        if left != spec:
+            # They are gone from the kernel's array now, and the next commit goes by position.
+            control.stage(item.slot, left)
+        self._own(replace(item, spec=left, targets=targets))
+
+    def tried_of(self, slot: int, scheme: int) -> tuple[Regions, Scheme]:
+        """The regions that an installed scheme was tried on, and the scheme with its statistics.
+
+        Our own kdamonds are told to bring the files up to date, which takes until the scheme's next turn; of others'
+        what stands there is read. Raises NotFound for a slot or scheme that is not there, NoData for empty files.
+        """
+        self._reap()
+        life = next((life for life in self._lives() if life.on and life.slot == slot), None)
+        if life is None:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        spec = self._spec(life)
+        schemes = spec.contexts[0].schemes
+        if scheme >= len(schemes):
+            raise NotFound(
+                f"kdamond {slot} has no scheme {scheme}, only {len(schemes)} of them",
+                hint="`damoctl report damon` shows them; they are counted from 0",
+            )
+        if self._is_ours(life):
+            control = Control(self.kernel, self.features())
+            control.update_stats(slot)
+            control.update_tried_regions(slot)
+        regions = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme))
+        if not len(regions) and not self._is_ours(life):
+            raise NoData(
+                f"the kernel lists no regions that scheme {scheme} of kdamond {slot} was tried on",
+                hint="this kdamond is somebody else's, and only its owner tells the kernel to list them;"
+                " `damoctl adopt` makes it damod's",
+            )
+        return regions, reader.with_stats(self.kernel, slot, spec).contexts[0].schemes[scheme]
+
+    def _spec(self, life: reader.Life) -> Kdamond:
+        return self._slots.owned[life.slot].spec if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
 
     def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
         """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
@@ -634,66 +518,43 @@ class Owner:
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
 
-    def _brief(self, life: reader.Life) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
-        ops, actions = reader.brief(self.kernel, life.slot)
-        return {
-            "index": life.slot,
-            "state": "on",
-            "pid": life.pid,
-            "name": item.name if item else None,
-            "owner": "damod" if item else "other",
-            "started_ns": item.started_ns if item else None,
-            "ops": ops,
-            "actions": actions,
-        }
 
-    def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
-        held = reader.kdamond(self.kernel, life.slot)
-        spec = item.spec if item else held
-        tuned, tried = None, None
-        schemes = any(context.schemes for context in held.contexts)
-        goal = any(context.intervals.intervals_goal.active for context in held.contexts)
-        if item:
-            control = Control(self.kernel, self.features())
-            if goal and control.features.has("update_tuned_intervals"):
-                tuned = control.tuned_intervals(life.slot)
-            if stats and schemes:
-                control.update_stats(life.slot)
-            if tried_regions and schemes:
-                control.update_tried_regions(life.slot)
-        elif goal:
-            tuned = reader.intervals(self.kernel, life.slot)
-        if stats:
-            spec = reader.with_stats(self.kernel, life.slot, spec)
-        if tried_regions:
-            tried = reader.tried(self.kernel, life.slot)
-        return {
-            "index": life.slot,
-            "name": item.name if item else None,
-            "owner": "damod" if item else "other",
-            "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
-            "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
-            "tried_regions": tried,
-            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
-        }
+def with_goals(running: Sequence[Kdamond], wanted: Sequence[Kdamond]) -> list[Kdamond]:
+    """The running specs with the quota goals of the wanted ones. Raises UsageError, SpecInvalid."""
+    made = []
+    for index, (old, new) in enumerate(zip(running, wanted, strict=True)):
+        plain = old.model_dump(mode="json")
+        schemes, others = plain["contexts"][0]["schemes"], new.contexts[0].schemes
+        if len(schemes) != len(others):
+            raise UsageError(
+                f"kdamond {index} has {len(schemes)} schemes, not {len(others)}; only quota goals were to be changed",
+                hint="leave --quota_goals_only out to change everything that is given",
+            )
+        for scheme, other in zip(schemes, others, strict=True):
+            scheme["quotas"]["goals"] = [goal.model_dump(mode="json") for goal in other.quotas.goals]
+        made.append(plain)
+    return list(parse_kdamonds(made))
 
 
 def _anew(item: Owned, spec: Kdamond) -> bool:
     return [context.ops for context in item.spec.contexts] != [context.ops for context in spec.contexts]
 
 
+def _check_obsolete(spec: Kdamond, running: int) -> None:
+    """Raise UsageError for an obsolete target beyond the `running` ones (**verified** on 7.3: EINVAL)."""
+    for index, target in enumerate(spec.contexts[0].targets):
+        if target.obsolete and index >= running:
+            raise UsageError(
+                f"target {index} is obsolete, but it is not watched yet",
+                hint="leave it out; with `damoctl tune`, obsolete takes one target of a running kdamond away",
+            )
+
+
+def _without_obsolete(spec: Kdamond) -> Kdamond:
+    (context,) = spec.contexts
+    targets = tuple(target for target in context.targets if not target.obsolete)
+    return spec.model_copy(update={"contexts": (context.model_copy(update={"targets": targets}),)})
+
+
 def _plain(todo: Iterable[Write]) -> list[list[str]]:
     return [[write.path, write.value] for write in todo]
-
-
-def _drift(ours: Kdamond, held: Kdamond, known: Features) -> list[Change]:
-    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
-    goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
-    moving = (".sample_us", ".aggr_us", ".access_pattern.")
-    return [
-        change
-        for change in diff([reader.normalise(ours, known)], [reader.normalise(held, known)])
-        if not (goal and any(part in change.path for part in moving))
-    ]

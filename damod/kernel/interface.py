@@ -105,6 +105,10 @@ class Proc(Protocol):
         """CPU time used by a process or kernel thread; None if gone."""
         ...
 
+    def children(self, pid: int) -> list[int]:
+        """The processes that a process started, and those that these did, as far as they live; none if it is gone."""
+        ...
+
     def system_ram(self) -> list[tuple[int, int]]:
         """[start, end) of each "System RAM" range in physical memory, ascending."""
         ...

@@ -49,6 +49,9 @@ class LinuxProc:
         except _GONE:
             return ticks
 
+    def children(self, pid: int) -> list[int]:
+        return children(self._proc, pid)
+
     def system_ram(self) -> Ranges:
         path = self._proc / "iomem"
         ranges = [(int(first, 16), int(last, 16) + 1) for first, last in _RAM_LINE.findall(path.read_text())]
@@ -82,6 +85,27 @@ class LinuxProc:
             return None
         # The command's name may itself contain spaces and parentheses; nothing after it does.
         return text.rpartition(")")[2].split()
+
+
+def children(proc: Path, pid: int) -> list[int]:
+    """All living descendants of a process, parents first. Raises nothing: who vanishes meanwhile has none."""
+    parents: dict[int, list[int]] = {}
+    for entry in proc.iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            fields = (entry / "stat").read_bytes().decode(errors="replace").rpartition(")")[2].split()
+        except _GONE:
+            continue
+        # A zombie has no memory left to watch.
+        if fields[_STATE] not in ("Z", "X"):
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = sorted(parents.get(waiting.pop(0), ()))
+        found += below
+        waiting += below
+    return found
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:

@@ -58,7 +58,7 @@ def _cut(window: bytes, outline: list[bytes], found: list[Regions]) -> bytes:
             if match.end() + 1 >= len(window):
                 break
             closing = b"\n" + match[1] + b"]"
-            place = window.find(closing, match.end())
+            place = _find(window, closing, match.end())
             if place < 0:
                 if len(window) - match.end() > _MAX_REGIONS:
                     raise Unusual("regions without end")
@@ -70,6 +70,15 @@ def _cut(window: bytes, outline: list[bytes], found: list[Regions]) -> bytes:
     if match is None and len(window) - at > _MAX_BETWEEN:
         raise Unusual("more than a record's text between regions")
     return window[at:]
+
+
+def _find(window: bytes, closing: bytes, at: int) -> int:
+    """Where the closing bracket with its indent is, -1 if not there; brackets are rarer than newlines and blanks."""
+    while (at := window.find(b"]", at)) >= 0:
+        at += 1
+        if window.endswith(closing, 0, at):
+            return at - len(closing)
+    return -1
 
 
 def _regions(block: bytes, indent: int) -> Regions:
@@ -96,7 +105,7 @@ def _regions(block: bytes, indent: int) -> Regions:
         return lines[places[name] :: stride]
 
     hits = column(b"probe_hits") if b"probe_hits" in places else []
-    if any(b"[]" not in line for line in hits):
+    if hits and b"\n".join(hits).count(b"[]") != count:
         raise Unusual("probe hits")
     start, end = _integers(column(b"start"), "u8"), _integers(column(b"end"), "u8")
     if (end < start).any():
@@ -141,11 +150,12 @@ def _integers(lines: list[bytes], kind: str, *, null: bool = False) -> Any:
 def _sizes(lines: list[bytes]) -> Any:
     import numpy as np
 
-    texts = [text.rstrip(b",").strip(b'"') for text in _values(lines).split(b"\n")]
-    if b"null" in texts:
-        if any(text != b"null" for text in texts):
+    values = _values(lines).translate(None, b'",')
+    if nulls := values.count(b"null"):
+        if nulls != len(lines) or values.replace(b"null", b"").strip():
             raise Unusual("passed bytes of some regions only")
         return None
+    texts = values.split(b"\n")
     try:
         known = {text: units.parse_size(text.decode()) for text in set(texts)}
         return np.array([known[text] for text in texts], "i8")

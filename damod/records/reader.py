@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _SEGMENT = re.compile(r"^(?P<name>.+)\.\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d(?:\.\d+)?$")
-_SIDE_FILES = (".kdamonds", ".mem_footprint", ".vmas", ".proc_stats", ".profile", ".trace", ".old")
 _INT = {"int32": "i4", "int64": "i8"}
 
 

@@ -13,6 +13,9 @@ from damod.records import writer
 from damod.records.reader import open_record
 from damod.records.writer import PART, Sealed
 
+# Side files have parts too, of JSON lines; they are the recorder's to seal.
+_SIDES = (".kdamonds", ".mem_footprint", ".vmas", ".proc_stats", ".profile", ".trace")
+
 
 def recover(path: str | Path, *, existing: str = "old") -> list[Sealed]:
     """Seal the parts at a path: `<out>.part`, its `<out>`, or a directory and the segments in it.
@@ -27,7 +30,8 @@ def recover(path: str | Path, *, existing: str = "old") -> list[Sealed]:
 
 def _parts(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(item for item in [*path.glob(f"*{PART}"), *path.glob(f"*/*{PART}")] if item.is_file())
+        found = [*path.glob(f"*{PART}"), *path.glob(f"*/*{PART}")]
+        return sorted(item for item in found if item.is_file() and not item.stem.endswith(_SIDES))
     if path.name.endswith(PART):
         return [path] if path.is_file() else []
     part = path.with_name(path.name + PART)

@@ -19,12 +19,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.spec": ("damod.errors", "damod.units"),
     "damod.records": ("damod.errors", "damod.units", "damod.access"),
     "damod.kernel": ("damod.errors", "damod.units", "damod.access", "damod.spec"),
+    "damod.recorder.job": (),
+    "damod.recorder.channel": ("damod.recorder.job",),
+    "damod.recorder": (
+        "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.records",
+    ),
     "damod.rpc.wire": ("damod.errors",),
     "damod.rpc.client": ("damod.errors", "damod.rpc.wire"),
     "damod.rpc": ("damod.errors", "damod.log"),
     "damod.daemon": (
         "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
+        # What a recorder is told and tells; the recorder itself is a process of its own.
+        "damod.recorder.job", "damod.recorder.channel",
     ),
     "damod.settings": ("damod.errors", "damod.units", "damod.rpc.client"),
     "damod.log": ("damod.errors",),
@@ -107,7 +114,7 @@ def loaded(code: str) -> set[str]:
     return {line.split(".")[0] for line in out.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("command", ["status", "stop", "version", "features", "report", "start"])
+@pytest.mark.parametrize("command", ["status", "stop", "version", "features", "report", "start", "record"])
 def test_light_commands_load_no_heavy_module(command: str) -> None:
     """A command that only talks to the daemon starts without asyncio, pydantic, numpy and the like."""
     code = f"from damoctl.main import main\nimport damoctl.commands.{command}, damod.rpc.client"

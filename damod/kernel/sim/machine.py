@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from damod.kernel.procfs import children
 from damod.kernel.sim.clock import WaitableClock
 from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
 
@@ -190,6 +191,10 @@ class Machine:
             return (self.clock.monotonic_ns() - self._processes[pid].born_ns) // 2
         fields = _stat(pid) if 0 < pid < _PID_MAX else None
         return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK") if fields else None
+
+    def children(self, pid: int) -> list[int]:
+        # Those made up have none.
+        return [] if pid in self._processes or pid in self._threads else children(Path("/proc"), pid)
 
     def system_ram(self) -> list[tuple[int, int]]:
         return list(self.ram)

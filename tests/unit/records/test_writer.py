@@ -157,7 +157,8 @@ def test_a_directory_of_segments_is_recovered(tmp_path: Path) -> None:
     for index, stamp in enumerate(("2026-01-01-00-00-00", "2026-01-01-01-00-00")):
         (tmp_path / f"x.{stamp}").mkdir()
         part_of(tmp_path / f"x.{stamp}", 1, index)
-    assert len(recover(tmp_path / "x")) == 2
+        (tmp_path / f"x.{stamp}" / "x.vmas.part").write_text("{}\n")
+    assert len(recover(tmp_path)) == 2
     assert times(tmp_path / "x") == [10**8, 2 * 10**8]
 
 
