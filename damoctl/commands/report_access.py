@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from damoctl.context import Context
+    from damoctl.reports.options import Options
+    from damoctl.term.term import Term
 
 DEFAULT_RECORD = "damon.data"
+# Bytes; below, records are shown region by region.
+_SMALL = 1 << 16
 _TRIED = "tried_regions_of"
 
 
@@ -54,6 +58,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
         (Word("delay", "seconds"), Word("count", "count")), least=0,
+    ),
+    Option(
+        ("--exec",), "source",
+        "Call main(records, words) of a Python script instead of printing; or `interpreter`. See docs/exec.md.",
+        (Word("script and arguments"),),
     ),
     Option(
         ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
@@ -99,7 +108,14 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     due = monotonic()
     try:
         while True:
+            if "exec" not in given and paths and source.bulk(shown, term):
+                return 0
             records = source.records()
+            if "exec" in given:
+                from damoctl.reports import script
+
+                script.run(given["exec"][-1][0], access.compute(records, shown, live=source.live).records)
+                return 0
             term.write(access.render(access.compute(records, shown, live=source.live), term))
             count -= 1
             if count == 0:
@@ -210,18 +226,38 @@ class Source:
             found.append(replace(record, scheme=scheme))
         return found
 
-    def _read(self, paths: Sequence[str]) -> list[Record]:
-        import sys
+    def bulk(self, shown: Options, term: Term) -> bool:
+        """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
+        if shown.compat or shown.as_json or shown.raw_form or all(_small(path) for path in self._paths):
+            return False
+        from damoctl.reports import bulk, load
 
-        from damod.records import damo_json
+        with load.opened(self._paths, self._ctx) as source:
+            found = bulk.outlines(source, shown)
+            templates = bulk.layout(found, shown)
+            if not bulk.can(shown, templates):
+                return False
+            term.write(bulk.render(source, found, templates, shown, term))
+        return True
+
+    def _read(self, paths: Sequence[str]) -> list[Record]:
+        from damod.records import reader
 
         found: list[Record] = []
         for path in paths:
-            if path == "-":
-                found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=self._compat)
-            else:
-                found += damo_json.read(path, compat=self._compat)
+            with reader.open_record(path, compat=self._compat) as file:
+                found += file.records()
+                for warning in file.warnings:
+                    self._ctx.note(f"damoctl: {warning}")
         return found
+
+
+def _small(path: str) -> bool:
+    """Whether a record is so small that loading numpy costs more than it saves."""
+    try:
+        return os.stat(path).st_size < _SMALL and not os.path.isdir(path)  # noqa: PTH112, PTH116
+    except OSError:
+        return True
 
 
 def _there(path: str) -> bool:

@@ -149,20 +149,26 @@ def _bounds(rows: pa.RecordBatch, keys: Sequence[str]) -> list[int]:
 
 
 def _whole(batches: Iterator[pa.RecordBatch], keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches that end with an aggregation."""
+    """The same rows in batches that end with an aggregation; only one that was cut in two is copied."""
     import pyarrow as pa
 
     rest: pa.RecordBatch | None = None
     for rows in batches:
-        if rest is not None:
-            rows = pa.concat_batches([rest, rows])
         if not rows.num_rows:
             continue
-        last = _bounds(rows, keys)[-2]
-        if last:
-            yield rows.slice(0, last)
-        rest = rows.slice(last)
-    if rest is not None and rest.num_rows:
+        bounds = _bounds(rows, keys)
+        first = 0
+        if rest is not None:
+            if all(rest.column(name)[-1] == rows.column(name)[0] for name in keys):
+                first = bounds[1]
+                rest = pa.concat_batches([rest, rows.slice(0, first)])
+                if first == rows.num_rows:
+                    continue
+            yield rest
+        if bounds[-2] > first:
+            yield rows.slice(first, bounds[-2] - first)
+        rest = rows.slice(bounds[-2])
+    if rest is not None:
         yield rest
 
 
@@ -239,6 +245,7 @@ class _Parquet(RecordFile):
             raise BadRecord(f"{name} has other columns than a record of damod")
         self._file = file
         self._sums = json.loads(facts.get(schema.GROUPS_KEY.encode(), b"[]"))
+        self._intact: set[int] = set()
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -247,7 +254,9 @@ class _Parquet(RecordFile):
         readable = 0
         for group in range(groups):
             try:
-                self._check(group)
+                if group not in self._intact:
+                    self._check(group)
+                    self._intact.add(group)
                 yield from self._parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=list(columns))
                 readable += 1
             except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:

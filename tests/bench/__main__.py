@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import guest
+from tests.bench import guest, record, record_size, reports
 
-MEASUREMENTS = {"guest": guest.main}
+MEASUREMENTS = {
+    "record": record.main,
+    "record_size": record_size.main,
+    "reports": reports.main,
+    "guest": guest.main,
+}
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ class Recorder:
         return done
 
 
-def main(millions: float) -> None:
+def main(millions: float = 4.0) -> None:
     event_id = next(
         int(line.split()[1]) for line in SimKernel().trace.events()[EVENT].splitlines() if line.startswith("ID:")
     )
@@ -155,4 +155,4 @@ def main(millions: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)
+    main(*map(float, sys.argv[1:]))

@@ -66,7 +66,7 @@ def record(where: Path, rows: Iterable[Snapshot]) -> tuple[Path, int]:
     return where / "damon.data", part
 
 
-def main(count: int) -> None:
+def main(count: int = 600) -> None:
     for name, workload in WORKLOADS.items():
         rows = list(workload(count))
         regions = sum(len(row.regions) for row in rows)
@@ -96,4 +96,4 @@ def _read(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    main(*map(int, sys.argv[1:]))
