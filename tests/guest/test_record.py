@@ -89,11 +89,12 @@ def test_half_a_minute_in_three_segments(damoctl: Run, tmp_path: Path) -> None:
 
 def test_a_command_and_its_child(damoctl: Run, tmp_path: Path) -> None:
     """A real process is recorded until it ends; its kdamond is gone then, and its footprint and mappings are there."""
-    workload = (
+    workload = tmp_path / "workload.py"
+    workload.write_text(
         "import time\nheld = bytearray(64 << 20)\nend = time.time() + 8\n"
-        "while time.time() < end: held[::4096] = bytes(len(held) // 4096)"
+        "while time.time() < end: held[::4096] = bytes(len(held) // 4096)\n"
     )
-    damoctl("record", f"{sys.executable} -c '{workload}'", "--take_over", "--out", "w.data")
+    damoctl("record", f"{sys.executable} {workload}", "--take_over", "--out", "w.data")
     found = rows(tmp_path / "w.data")
     assert len(spans(found)) >= 5
     footprints = json.loads((tmp_path / "w.data.mem_footprint").read_text())
