@@ -1,4 +1,4 @@
-"""Records that are empty, cut, without intervals or ages, unsorted, overlapping: a report or a sentence, no traceback."""
+"""Records that are empty, cut, unsorted, without intervals or ages: a report or a sentence, never a traceback."""
 
 from __future__ import annotations
 
