@@ -35,8 +35,11 @@ class LocalDaemon:
         self.socket = self.directory / "damod.sock"
         self.log = self.directory / "damod.log"
         self.policies = self.directory / "damo.d"
-        own = ["--socket", str(self.socket), "--state-dir", str(self.directory), "--policy-dir", str(self.policies)]
-        self._argv = [*python, "-m", "damod", *own, *args]
+        places = (
+            *("--socket", self.socket, "--state-dir", self.directory),
+            *("--policy-dir", self.policies, "--record-dir", self.directory / "records"),
+        )
+        self._argv = [*python, "-m", "damod", *map(str, places), *args]
         self._timeout_s = timeout_s
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -48,7 +48,8 @@ def open_kernel(settings: Settings) -> Kernel:
     from damod.kernel.sim.kernel import SimKernel
 
     try:
-        return SimKernel(settings.kernel_version or "7.3", settings.scenario or "moving")
+        # Real processes may be targets too, and of their forks a simulation is not told.
+        return SimKernel(settings.kernel_version or "7.3", settings.scenario or "moving", process_events=False)
     except ValueError as exc:
         raise UsageError(f"there is no such simulated kernel: {exc}", hint="see --kernel, --kernel-version") from exc
 

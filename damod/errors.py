@@ -115,6 +115,13 @@ class BadRecord(DamodError):
     exit_status = 13
 
 
+class DiskFull(DamodError):
+    """No room to write; what had been written before is whole."""
+
+    code = "disk-full"
+    exit_status = 14
+
+
 class ProtocolError(DamodError):
     """A peer sent what is not MessagePack-RPC, or more of it than allowed."""
 

@@ -21,6 +21,7 @@ from damod.units import parse_time
 
 SYSTEM_CONFIG = "/etc/damod.yaml"
 SYSTEM_STATE_DIR = "/run/damod"
+SYSTEM_RECORD_DIR = "/var/lib/damod/records"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -45,6 +46,13 @@ def _seconds(text: str) -> float:
     if not 0.1 <= seconds <= 3600:
         raise ValueError(f"{text!r} is not between 100 ms and an hour")
     return seconds
+
+
+def _own_record_dir() -> str:
+    """For root the system's; for others beside what their desktop keeps, so that records outlive a reboot."""
+    if os.geteuid() == 0:
+        return SYSTEM_RECORD_DIR
+    return f"{os.environ.get('XDG_STATE_HOME') or Path.home() / '.local/state'}/damod/records"
 
 
 def _path(text: str) -> str:
@@ -108,6 +116,13 @@ class Settings:
         "the directory that remembers, until reboot, which kdamonds are damod's",
         metavar="DIR",
         flag="--state-dir",
+    )
+    record_dir: str = _setting(
+        _path,
+        _own_record_dir,
+        "the directory of records that are made in the background (`damoctl record --detach`)",
+        metavar="DIR",
+        flag="--record-dir",
     )
     policy_dir: tuple[str, ...] = _setting(
         _path,

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from damoctl.context import Context
+    from damoctl.reports.options import Options
+    from damoctl.term.term import Term
 
 DEFAULT_RECORD = "damon.data"
+# Bytes; below, records are shown region by region.
+_SMALL = 1 << 16
+_TRIED = "tried_regions_of"
 
 
 class Caller(Protocol):
@@ -35,8 +40,14 @@ class Caller(Protocol):
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        ("--input", "-i"), "source", "A record; - is standard input. May be repeated.", (Word("file", "file"),),
-        more=True, repeat=True,
+        ("--input", "-i"), "source",
+        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
+        "was tried on. May be repeated.",
+        (Word("file", "file"),), more=True, repeat=True,
+    ),
+    Option(
+        ("--tried_regions_of",), "source", "Old form of --input tried_regions_of.",
+        (Word("kdamond", "index"), Word("context", "index"), Word("scheme", "index")), repeat=True, hidden=True,
     ),
     Option(("--input_file",), "source", "Old form of --input.", (Word("file", "file"),), more=True, hidden=True),
     Option(
@@ -47,6 +58,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("--repeat",), "source", "Show it again every delay (1s), count times (for ever). A bare delay is in seconds.",
         (Word("delay", "seconds"), Word("count", "count")), least=0,
+    ),
+    Option(
+        ("--exec",), "source",
+        "Call main(records, words) of a Python script instead of printing; or `interpreter`. See docs/exec.md.",
+        (Word("script and arguments"),),
     ),
     Option(
         ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
@@ -74,7 +90,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = options.from_words(given, compat=compat)
     if ctx.json:
         shown = replace(shown, as_json=True)
-    paths = [path for name in ("input", "input_file") for use in given.get(name, ()) for path in use]
+    paths, schemes = _inputs(given)
     term = ctx.term
     delay_s, count = _repeat(given)
     if count != 1:
@@ -85,11 +101,21 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             "--snapshot_damos_filter is for live snapshots, not for records",
             hint="a record has the passed bytes of the filters it was recorded with",
         )
-    source = Source(ctx, paths, filters, compat=compat)
+    if schemes and (filters or paths):
+        beside = "--snapshot_damos_filter" if filters else paths[0]
+        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:
         while True:
+            if "exec" not in given and paths and source.bulk(shown, term):
+                return 0
             records = source.records()
+            if "exec" in given:
+                from damoctl.reports import script
+
+                script.run(given["exec"][-1][0], access.compute(records, shown, live=source.live).records)
+                return 0
             term.write(access.render(access.compute(records, shown, live=source.live), term))
             count -= 1
             if count == 0:
@@ -100,6 +126,26 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         if "repeat" not in given:
             raise
         return 0
+
+
+def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Files, and (kdamond, scheme) of the schemes whose tried regions are wanted."""
+    paths: list[str] = []
+    tried = [list(use) for use in given.get("tried_regions_of", ())]
+    for use in (use for name in ("input", "input_file") for use in given.get(name, ())):
+        if use and use[0] == _TRIED:
+            if len(use) != 4 or not all(str(word).isdecimal() for word in use[1:]):
+                raise UsageError(
+                    f"--input {' '.join(map(str, use))}: wanted are three indices, counted from 0",
+                    hint=f"--input {_TRIED} <kdamond> <context> <scheme>",
+                )
+            tried.append(list(map(int, use[1:])))
+        else:
+            paths += use
+    for kdamond, context, _ in tried:
+        if context != 0:
+            raise UsageError(f"kdamond {kdamond} has no context {context}; every kernel so far takes exactly one, 0")
+    return paths, [(kdamond, scheme) for kdamond, _, scheme in tried]
 
 
 def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
@@ -118,12 +164,22 @@ def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
 class Source:
     """Where the records come from, asked once per showing; keeps the connection between showings.
 
-    `filters` are page-level DAMOS filters for a live snapshot. What was live once is never replaced by an old file.
+    `filters` are page-level DAMOS filters for a live snapshot, `schemes` (kdamond, scheme) of those whose tried regions
+    are wanted. What was live once is never replaced by an old file.
     """
 
-    def __init__(self, ctx: Context, paths: Sequence[str], filters: Sequence[dict[str, Any]], *, compat: bool) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        paths: Sequence[str],
+        filters: Sequence[dict[str, Any]],
+        schemes: Sequence[tuple[int, int]],
+        *,
+        compat: bool,
+    ) -> None:
         self._ctx = ctx
         self._paths = paths
+        self._schemes = schemes
         self._params = {"filters": list(filters)} if filters else {}
         self._compat = compat
         self._client: Caller | None = None
@@ -133,6 +189,10 @@ class Source:
         """The records to show now; `live` tells whether they are a running kdamond's."""
         if self._paths:
             return self._read(self._paths)
+        if self._schemes:
+            self._client = self._client or self._ctx.client()
+            self.live = True
+            return self._tried(self._client)
         trouble: DaemonUnreachable | NotAllowed | NoData
         try:
             self._client = self._client or self._ctx.client()
@@ -158,18 +218,46 @@ class Source:
     def _snapshots(self, client: Caller) -> list[Snapshot]:
         return [Snapshot.from_wire(wire) for wire in client.call("kdamonds.snapshot", **self._params)["snapshots"]]
 
-    def _read(self, paths: Sequence[str]) -> list[Record]:
-        import sys
+    def _tried(self, client: Caller) -> list[Record]:
+        found = []
+        for kdamond, scheme in self._schemes:
+            answer = client.call("kdamonds.snapshot", kdamond=kdamond, scheme=scheme)["snapshots"]
+            (record,) = from_live(map(Snapshot.from_wire, answer))
+            found.append(replace(record, scheme=scheme))
+        return found
 
-        from damod.records import damo_json
+    def bulk(self, shown: Options, term: Term) -> bool:
+        """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
+        if shown.compat or shown.as_json or shown.raw_form or all(_small(path) for path in self._paths):
+            return False
+        from damoctl.reports import bulk, load
+
+        with load.opened(self._paths, self._ctx) as source:
+            found = bulk.outlines(source, shown)
+            templates = bulk.layout(found, shown)
+            if not bulk.can(shown, templates):
+                return False
+            term.write(bulk.render(source, found, templates, shown, term))
+        return True
+
+    def _read(self, paths: Sequence[str]) -> list[Record]:
+        from damod.records import reader
 
         found: list[Record] = []
         for path in paths:
-            if path == "-":
-                found += damo_json.read_stream(sys.stdin.buffer, "standard input", compat=self._compat)
-            else:
-                found += damo_json.read(path, compat=self._compat)
+            with reader.open_record(path, compat=self._compat) as file:
+                found += file.records()
+                for warning in file.warnings:
+                    self._ctx.note(f"damoctl: {warning}")
         return found
+
+
+def _small(path: str) -> bool:
+    """Whether a record is so small that loading numpy costs more than it saves."""
+    try:
+        return os.stat(path).st_size < _SMALL and not os.path.isdir(path)  # noqa: PTH112, PTH116
+    except OSError:
+        return True
 
 
 def _there(path: str) -> bool:

@@ -5,7 +5,6 @@ A file needs neither root nor a daemon nor a kernel: a record's .kdamonds, `args
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from damoctl.flags.option import Option, Word
@@ -17,10 +16,13 @@ if TYPE_CHECKING:
     from damoctl.context import Context
     from damoctl.flags.words import Line
     from damoctl.reports.damon import Entry
+    from damod.rpc.client import Client
 
 NAME = "damon"
 HELP = "current or recorded DAMON status"
 
+# As long as the default aggregation five times over: short enough to wait for, long enough to have worked.
+_CPU_SPAN_S = 0.5
 _STAT_FIELDS = (
     "nr_tried", "sz_tried", "nr_applied", "sz_applied", "sz_ops_filter_passed", "qt_exceeds", "nr_snapshots",
     "max_nr_snapshots",
@@ -86,31 +88,21 @@ def _plain(entries: Iterable[Entry], line: Line) -> list[Any]:
     return made
 
 
-def _cpu_percent(pid: int | None) -> float | None:
-    """Share of one CPU that a kdamond has used in its life; None for what is no kernel thread of this machine."""
-    from pathlib import Path
+def _with_cpu(given: list[Any], client: Client) -> list[Any]:
+    """Each kdamond's share of one CPU, from two looks that lie a moment apart."""
+    from time import sleep
 
-    from damod.kernel.procfs import LinuxProc
+    sleep(_CPU_SPAN_S)
+    later = {item["index"]: item for item in client.call("kdamonds.show", stats=False)["kdamonds"]}
+    return [{**item, "cpu_percent": _cpu_percent(item, later.get(item["index"]))} for item in given]
 
-    proc = LinuxProc(Path("/proc"), Path("/sys"))
-    try:
-        if pid is None or not Path(f"/proc/{pid}/comm").read_text().startswith("kdamond"):
-            return None
-        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
-    except OSError:
+
+def _cpu_percent(first: Mapping[str, Any], second: Mapping[str, Any] | None) -> float | None:
+    if second is None or None in (first.get("cpu_ns"), second.get("cpu_ns")):
         return None
-    used_ns, started = proc.cpu_ns(pid), proc.start_time(pid)
-    if used_ns is None or started is None:
+    if first["spec"].get("pid") != second["spec"].get("pid") or second["time_ns"] <= first["time_ns"]:
         return None
-    life_s = uptime_s - started / os.sysconf("SC_CLK_TCK")
-    return used_ns / 1e7 / life_s if life_s > 0 else None
-
-
-def _with_cpu(given: list[Any], ctx: Context) -> list[Any]:
-    measured = [{**item, "cpu_percent": _cpu_percent(item["spec"].get("pid"))} for item in given]
-    if any(item["cpu_percent"] is None for item in measured):
-        ctx.note("note: CPU usage is known only of kdamonds that run on this machine's own kernel")
-    return measured
+    return float((second["cpu_ns"] - first["cpu_ns"]) * 100 / (second["time_ns"] - first["time_ns"]))
 
 
 def run(argv: list[str], ctx: Context) -> int:
@@ -128,20 +120,22 @@ def run(argv: list[str], ctx: Context) -> int:
             f"{line.rest[0]!r} belongs to no option", hint="`damoctl report damon --help` lists the options"
         )
     tried = not (line.has("--omit_damos_tried_regions") or line.has("--damon_params"))
+    modules: Mapping[str, bool] = {}
     if line.has("--input_file"):
         given = _from_file(line.last("--input_file"))
     else:
         with ctx.client() as client:
-            given = client.call("kdamonds.show", stats=True, tried_regions=tried)["kdamonds"]
+            answer = client.call("kdamonds.show", stats=True, tried_regions=tried)
+            given, modules = answer["kdamonds"], answer.get("modules", {})
+            if given and line.has("--show_cpu_usage"):
+                given = _with_cpu(given, client)
         if not given:
             ctx.note("note: no kdamond runs; `damoctl start` starts one")
-        if line.has("--show_cpu_usage"):
-            given = _with_cpu(given, ctx)
-    _show(given, line, ctx)
+    _show(given, line, ctx, modules)
     return 0
 
 
-def _show(given: list[Any], line: Line, ctx: Context) -> None:
+def _show(given: list[Any], line: Line, ctx: Context, modules: Mapping[str, bool]) -> None:
     from damoctl.reports import damon
 
     entries = damon.compute(given)
@@ -168,7 +162,7 @@ def _show(given: list[Any], line: Line, ctx: Context) -> None:
             {"index": entry.number, "state": entry.spec.get("state"), "pid": entry.spec.get("pid")} for entry in entries
         ]
     else:
-        lines = damon.render(entries, choice)
+        lines = damon.render(entries, choice, modules)
         value = None if form == "report" else _plain(entries, line)
     if form == "report":
         for text in lines:

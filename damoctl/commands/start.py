@@ -46,6 +46,7 @@ OWN = (
         "Make it a policy of that name in /etc/damo.d, which also runs after a reboot.",
         (Word("name"),),
     ),
+    Option(("--include_child_tasks",), "command", "Monitor the targets' present and future child processes too."),
     DRY_RUN,
     JSON,
     DEBUG,
@@ -93,6 +94,7 @@ def run(argv: list[str], ctx: Context) -> int:
                 kdamonds=compiled.spec["kdamonds"],
                 name=line.last("--name", "adhoc"),
                 take_over=line.has("--take_over"),
+                include_child_tasks=line.has("--include_child_tasks"),
                 dry_run=dry_run,
             )
         except DamodError as error:

@@ -21,6 +21,9 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
         yield "  " + kdamond_line(kdamond)
     for name, pid in status["modules"].items():
         yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
+    children = status.get("children")
+    if children and children["why"]:
+        yield f"  children of targets are looked for each second, for lack of events: {children['why']}"
     if not status["kdamonds"] and not status["modules"]:
         yield "  no kdamond is running; `damoctl start paddr` starts one"
     for policy in status.get("policies", ()):
@@ -28,6 +31,10 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"  policy {policy['name']}: {policy['stage']}" + (
                 f", {policy['reason']}" if policy["reason"] else ""
             )
+    for recording in status.get("recordings", ()):
+        from damoctl.commands.record import summary
+
+        yield f"  recording {summary(recording)}"
     for problem in status["problems"]:
         yield f"  problem: {problem}"
 
@@ -41,6 +48,8 @@ def kdamond_line(kdamond: Mapping[str, Any]) -> str:
         whose,
     ]
     words.append(", ".join(filter(None, [kdamond["ops"], *kdamond["actions"]])))
+    if kdamond.get("followed") is not None:
+        words.append(f"children included ({kdamond['followed']} processes)")
     return ", ".join(word for word in words if word)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from damoctl.commands.start import DEBUG, DRY_RUN, INTERFACE, JSON, node_ram
 from damoctl.flags.option import Option, Word
@@ -10,6 +10,8 @@ from damoctl.flags.partial import SCHEME
 from damod.errors import DamodError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from damoctl.context import Context
 
 EXAMPLES = """\
@@ -23,7 +25,9 @@ OWN = (
     Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("name"),)),
     SCHEME,
     Option(("--full",), "command", "What is not given goes back to its default, as with damo."),
-    Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are committed.", hidden=True),
+    Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are changed."),
+    Option(("--include_child_tasks",), "command", "Monitor the targets' child processes from now on."),
+    Option(("--exclude_child_tasks",), "command", "Do so no longer."),
     DRY_RUN,
     JSON,
     DEBUG,
@@ -38,12 +42,10 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("tune", "Change parameters of running DAMON, without a restart.", EXAMPLES, OWN))
         return 0
-    from damoctl.flags.compile import compile_line, explain
+    from damoctl.flags.compile import compile_line, explain, parse_line
     from damoctl.flags.partial import apply_partial, of_compiled
-    from damoctl.flags.table import OPTIONS
-    from damoctl.flags.words import parse
 
-    line = parse(argv, [*OPTIONS, *OWN])
+    line = parse_line(argv, OWN)
     with ctx.client() as client:
         nodes = node_ram(client)
         compiled = compile_line(line, node_ram=nodes, partial=not line.has("--full"))
@@ -53,24 +55,45 @@ def run(argv: list[str], ctx: Context) -> int:
                 hint="`damoctl start` starts and watches a command",
             )
         name = line.last("--name") or None
+        children = True if line.has("--include_child_tasks") else False if line.has("--exclude_child_tasks") else None
         base = None
         if compiled.whole or line.has("--full"):
             wanted = compiled.spec["kdamonds"]
         else:
-            change = of_compiled(compiled)
+            change = of_compiled(compiled) if compiled.anything or children is None else None
             base = client.call("kdamonds.specs", name=name)["kdamonds"]
-            wanted = apply_partial(base, change)
+            wanted = apply_partial(base, change) if change else base
+        words = {
+            "kdamonds": wanted,
+            "name": name,
+            "base": base,
+            "quota_goals_only": line.has("--quota_goals_only"),
+            "include_child_tasks": children,
+        }
+        as_json = line.has("--json") or ctx.json
         try:
-            result = client.call("kdamonds.tune", kdamonds=wanted, name=name, base=base, dry_run=line.has("--dry_run"))
+            if line.has("--dry_run") or not as_json:
+                result = client.call("kdamonds.tune", **words, dry_run=True)
+                if not as_json:
+                    _tell(result, compiled.notes, ctx)
+            if not line.has("--dry_run"):
+                result = client.call("kdamonds.tune", **words)
         except DamodError as error:
             raise explain(error, compiled.given) from error
-    if line.has("--json") or ctx.json:
+    if as_json:
         ctx.print_json(result)
-        return 0
-    for note in [*compiled.notes, *result["notes"]]:
+    return 0
+
+
+def _tell(result: dict[str, Any], notes: Sequence[str], ctx: Context) -> None:
+    """What is going to change, and what will be done otherwise than the words suggest."""
+    for note in [*notes, *result["notes"]]:
         ctx.note(f"note: {note}")
+    from damod.spec.diff import Change
+
     for item in result["changes"]:
-        ctx.print(f"{item['path']}: {item['old']} -> {item['new']}")
+        ctx.print(str(Change(**item)))
     if not result["changes"]:
         ctx.print("nothing changes")
-    return 0
+    # Before the kernel is touched, also where nobody sees it at once.
+    ctx.stdout.flush()

@@ -302,7 +302,7 @@ def _scheme(
     if scheme.get("stats") is not None:
         yield from _indent(_statistics(scheme["stats"], numbers, choice))
     if choice.tried_regions:
-        yield from _indent(_tried_regions(entry.tried.get(index, {}), intervals, numbers))
+        yield from _indent(_tried_regions(entry.tried.get(index, {}), entry.tuned or intervals, numbers))
 
 
 def _sample_control(control: Mapping[str, Any]) -> Iterator[str]:

@@ -37,3 +37,17 @@ def run(level: int, length: int, colorset: str, *, color: bool) -> str:
     """`length` digits of one level."""
     text = str(level) * length
     return escape(level, colorset) + text + RESET if color and text else text
+
+
+def cells(levels: Iterable[int | None], colorset: str, *, color: bool) -> str:
+    """A row of a map: a digit per level, a blank (in the colours of level 4) where there is none."""
+    if not color:
+        return "".join(" " if level is None else str(level) for level in levels)
+    parts, last = [], -1
+    for level in levels:
+        shown = 4 if level is None else level
+        if shown != last:
+            parts.append(escape(shown, colorset))
+            last = shown
+        parts.append(" " if level is None else str(level))
+    return "".join(parts) + RESET if parts else ""

@@ -100,7 +100,7 @@ def _pattern(snapshot: Snapshot, selection: Selection, *, compat: bool) -> Regio
         wanted = {
             count
             for count in set(samples)
-            if least <= _rate(count, snapshot.sample_us, snapshot.aggr_us, compat=compat) <= most
+            if least <= rate(count, snapshot.sample_us, snapshot.aggr_us, compat=compat) <= most
         }
         indices = [index for index in indices if samples[index] in wanted]
     if selection.ages_us is not None:
@@ -110,7 +110,8 @@ def _pattern(snapshot: Snapshot, selection: Selection, *, compat: bool) -> Regio
     return take(regions, list(indices))
 
 
-def _rate(samples: int, sample_us: int, aggr_us: int, *, compat: bool) -> Fraction:
+def rate(samples: int, sample_us: int, aggr_us: int, *, compat: bool) -> Fraction:
+    """Share of the checks of one aggregation that saw an access, exact, in percent."""
     if compat:
         return Fraction(measure.percent(samples, sample_us, aggr_us, compat=True))
     return Fraction(samples * 100 * sample_us, aggr_us)

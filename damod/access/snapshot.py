@@ -33,6 +33,14 @@ class Regions:
         """Sum of the sizes."""
         return sum(self.end) - sum(self.start)
 
+    def columns(self) -> dict[str, Any]:
+        """Name -> list, or None where not known: msgpack-able."""
+        return {
+            name: value if value is None else list(value)
+            for name in Regions.__slots__
+            for value in [getattr(self, name)]
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -67,12 +75,7 @@ class Snapshot:
         plain = {name: getattr(self, name) for name in Snapshot.__slots__ if name != "regions"}
         plain["filters"] = [dict(item) for item in self.filters]
         plain["stats"] = None if self.stats is None else dict(self.stats)
-        columns = {
-            name: value if value is None else list(value)
-            for name in Regions.__slots__
-            for value in [getattr(self.regions, name)]
-        }
-        return {**plain, "regions": columns}
+        return {**plain, "regions": self.regions.columns()}
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Snapshot:

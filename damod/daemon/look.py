@@ -1,93 +1,72 @@
 """Snapshots on demand, from either of DAMON's two sources, behind one `snapshot()`.
 
 The trace ring is the first choice: it costs the kernel nothing beyond the events, disturbs no scheme, and shows
-somebody else's kdamonds too. It is opened when somebody looks and stays open for a few seconds, so that who looks
+somebody else's kdamonds too. It is opened when somebody looks and stays open for a minute, so that who looks
 again (`report access --repeat`) gets what the ring already has instead of waiting for the next aggregation. Nothing
-runs while nobody looks.
+runs in the daemon while nobody looks.
 
-`tried_regions` is for what the ring cannot tell (bytes that passed page-level filters) and for kernels whose tracefs
-is not to be had. It needs a scheme in the kdamond, so it is for our own kdamonds only.
+`tried_regions` is for what the ring cannot tell (bytes that passed page-level filters, what a scheme was tried on) and
+for kernels whose tracefs is not to be had. It needs a scheme in the kdamond and commands, so it is for our own kdamonds
+only; of others' what stands in the files is shown. With no kdamond at all there is still what damon_stat tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.daemon.kernel_thread import KernelThread
-from damod.daemon.owner import Owner, Watched
-from damod.errors import NoData, NotAllowed
+from damod.daemon.owner import Owner
+from damod.daemon.view import Watched
+from damod.errors import NoData, NotAllowed, UsageError
+from damod.kernel import stat
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import Aggregation, Aggregations, RingReader, open_reader
+from damod.kernel.ring import Aggregation, Watch, open_reader
 from damod.spec.filter import Filter
 
-Source = Literal["auto", "ring", "tried_regions"]
+Source = Literal["auto", "ring", "tried_regions", "damon_stat"]
 
-LINGER_S = 5.0
-"""How long the ring stays open after the last look."""
+LINGER_S = 60.0
+"""How long the ring stays open after the last look. Long, since making and removing one makes the kernel patch itself,
+which is dear on large machines, while events that nobody reads cost it next to nothing."""
 EVENT_BYTES = 64
 """Room that one region's event takes in the ring, rounded up."""
 
 
 class Ring:
-    """The newest whole aggregation of each target, out of a ring that is read when somebody asks. One thread's."""
+    """A ring that is open while somebody looks, with room for what they look at. The ring thread's."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._reader: RingReader | None = None
-        self._room = 0
+        self._watch: Watch | None = None
+        self._room_kb = 0
         self._probes = False
-        self._assembler = Aggregations()
-        self._latest: dict[tuple[int, int], Aggregation] = {}
 
     def newest(self, watched: Sequence[Watched], timeout_s: float) -> Mapping[tuple[int, int], Aggregation]:
-        """(pid, target) -> its newest aggregation; waits for those that have not come yet, at most `timeout_s`.
+        """(pid, target) -> its newest aggregation. Raises OSError or NoData where there is no ring to be had."""
+        watch = self._open(watched)
+        return watch.look({item.pid: item.nr_targets for item in watched}, timeout_s=timeout_s).aggregations
 
-        A target without regions never comes: once a kdamond reports another target twice, it is not waited for.
-        """
-        reader = self._open(watched)
-        clock = self._kernel.clock
-        deadline = clock.monotonic_ns() + int(timeout_s * 1e9)
-        missing = {(item.pid, target) for item in watched for target in range(item.nr_targets)}
-        pids = {item.pid for item in watched}
-        self._latest = {key: item for key, item in self._latest.items() if key[0] in pids}
-        seen: set[tuple[int, int]] = set()
-        while True:
-            for item in self._assembler.feed(reader.read()):
-                key = item.pid, item.target_id
-                if key in seen:
-                    missing = {other for other in missing if other[0] != item.pid}
-                if key in missing:
-                    seen.add(key)
-                self._latest[key] = item
-            missing = {key for key in missing if key not in self._latest}
-            left_s = (deadline - clock.monotonic_ns()) / 1e9
-            if not missing or left_s <= 0:
-                return self._latest
-            if not reader.wait(min(left_s, 0.5)):
-                # Waiting in slices, since a kdamond that ends says nothing any more.
-                missing = {key for key in missing if self._kernel.proc.alive(key[0])}
-
-    def _open(self, watched: Sequence[Watched]) -> RingReader:
-        """The ring, with room for some aggregations of all that is watched; opened anew if that has grown."""
+    def _open(self, watched: Sequence[Watched]) -> Watch:
+        """The ring, opened anew if it is too small for some aggregations of all that is watched."""
         room_kb = max(256, 4 * EVENT_BYTES * sum(item.max_nr_regions for item in watched) // 1024)
         probes = any(item.probes for item in watched)
-        if self._reader is not None and room_kb <= self._room and probes == self._probes:
-            return self._reader
+        if self._watch is not None and room_kb <= self._room_kb and probes == self._probes:
+            return self._watch
         self.close()
-        self._reader = open_reader(self._kernel, probes=probes, buffer_kb=room_kb)
-        self._room, self._probes = room_kb, probes
-        return self._reader
+        self._watch = Watch(self._kernel, open_reader(self._kernel, probes=probes, buffer_kb=room_kb))
+        self._room_kb, self._probes = room_kb, probes
+        return self._watch
 
     def close(self) -> None:
         """Take the ring out of the kernel and forget what it said."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._assembler = Aggregations()
-        self._latest = {}
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
 
 class Looker:
@@ -107,17 +86,28 @@ class Looker:
         *,
         source: Source = "auto",
         filters: Sequence[Filter] = (),
+        scheme: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Snapshot]:
         """One snapshot of each target of the kdamonds that run, or of the one in `slot`.
 
-        `filters` are page-level DAMOS filters whose passed bytes are wanted for each region (tried_regions then).
-        Raises NoData if nothing runs or nothing came within `timeout_s` (default: two and a half aggregations and
-        five seconds), NotFound for a slot in which nothing runs.
+        `filters` are page-level DAMOS filters whose passed bytes are wanted for each region (tried_regions then). With
+        `scheme`, the regions that this scheme of the kdamond in `slot` was tried on. With no kdamond at all, "auto" is
+        what damon_stat tells. Raises NoData if nothing runs or nothing came within `timeout_s` (default: two and a half
+        aggregations and five seconds), NotFound for a slot in which nothing runs.
         """
+        if source == "damon_stat":
+            return [await self._kernel_thread.run(stat.snapshot, self._kernel)]
         watched = await self._kernel_thread.run(self._owner.watched, slot)
         if not watched:
+            if source == "auto" and not filters and scheme is None:
+                with suppress(NoData):
+                    return [await self._kernel_thread.run(stat.snapshot, self._kernel)]
             raise NoData("no kdamond is running, so there is nothing to see", hint="`damoctl start paddr` starts one")
+        if scheme is not None:
+            if slot is None:
+                raise UsageError("a scheme is that of one kdamond", hint="give `kdamond` beside `scheme`")
+            return [await self._tried_of(watched[0], scheme)]
         if source == "tried_regions" or filters:
             return await self._tried(watched, filters)
         patience_s = timeout_s or 5 + 2.5e-6 * max(item.aggr_us for item in watched)
@@ -171,6 +161,14 @@ class Looker:
             told = [dict(entry.model_dump(mode="json")) for entry in filters]
             snapshots.append(self._snapshot(item, 0, regions, None, end_ns, item.sample_us, "tried_regions", told))
         return snapshots
+
+    async def _tried_of(self, item: Watched, index: int) -> Snapshot:
+        regions, scheme = await self._kernel_thread.run(self._owner.tried_of, item.slot, index)
+        told = [dict(entry.model_dump(mode="json")) for entry in scheme.filters]
+        seen = self._snapshot(
+            item, 0, regions, None, self._kernel.trace.now_ns(), item.sample_us, "tried_regions", told
+        )
+        return replace(seen, stats=scheme.stats.model_dump() if scheme.stats else None)
 
     def _of_ring(self, item: Watched, target: int, seen: Aggregation) -> Snapshot:
         sample_us = seen.sample_us or item.sample_us

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from damod.daemon.recordings import Ask
 from damod.daemon.service import Service
 from damod.errors import NotFound, SpecInvalid
+from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
 from damod.spec.filter import Filter
@@ -31,11 +33,26 @@ async def status(call: Call[Service]) -> Result:
 
 @method("kdamonds.start", needs=Role.OPERATOR)
 async def start(
-    call: Call[Service], *, kdamonds: list[Any], name: str = "adhoc", take_over: bool = False, dry_run: bool = False
+    call: Call[Service],
+    *,
+    kdamonds: list[Any],
+    name: str = "adhoc",
+    take_over: bool = False,
+    include_child_tasks: bool = False,
+    dry_run: bool = False,
 ) -> Result:
     """Start a set of kdamonds: all of them or none."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
-    return await daemon.kernel_thread.run(daemon.owner.start, name, specs, take_over=take_over, dry_run=dry_run)
+    result = await daemon.kernel_thread.run(
+        daemon.owner.start,
+        name,
+        specs,
+        take_over=take_over,
+        include_child_tasks=include_child_tasks,
+        dry_run=dry_run,
+    )
+    await daemon.follower.update()
+    return result
 
 
 @method("kdamonds.tune", needs=Role.OPERATOR)
@@ -45,6 +62,8 @@ async def tune(
     kdamonds: list[Any],
     name: str | None = None,
     base: list[Any] | None = None,
+    quota_goals_only: bool = False,
+    include_child_tasks: bool | None = None,
     dry_run: bool = False,
 ) -> Result:
     """Give a running set new parameters without a restart; with `base` only if it still has those."""
@@ -52,7 +71,17 @@ async def tune(
     if not dry_run:
         await daemon.kernel_thread.run(daemon.policies.guard_by_hand, name)
     expected = None if base is None else parse_kdamonds(base)
-    return await daemon.kernel_thread.run(daemon.owner.tune, name, specs, base=expected, dry_run=dry_run)
+    result = await daemon.kernel_thread.run(
+        daemon.owner.tune,
+        name,
+        specs,
+        base=expected,
+        quota_goals_only=quota_goals_only,
+        include_child_tasks=include_child_tasks,
+        dry_run=dry_run,
+    )
+    await daemon.follower.update()
+    return result
 
 
 @method("kdamonds.stop", needs=Role.OPERATOR)
@@ -60,6 +89,7 @@ async def stop(call: Call[Service], *, name: str | None = None, kdamond: int | N
     """Stop a set, one kdamond by its index, or (neither given) everything that damod runs."""
     daemon = call.daemon
     stopped = await daemon.policies.ask(daemon.stop_by_hand, name, kdamond)
+    await daemon.follower.update()
     if not stopped:
         raise NotFound("there is nothing to stop: damod runs no kdamond", hint="`damoctl status` shows who else does")
     return {"stopped": stopped}
@@ -79,7 +109,7 @@ async def show(
     """Every kdamond that runs, ours and others', with parameters, state and statistics."""
     daemon = call.daemon
     rows = await daemon.kernel_thread.run(daemon.owner.show, stats=stats, tried_regions=tried_regions, slot=kdamond)
-    return {"kdamonds": rows}
+    return {"kdamonds": rows, "modules": await daemon.kernel_thread.run(daemon.owner.modules)}
 
 
 @method("kdamonds.specs", needs=Role.VIEWER)
@@ -95,17 +125,15 @@ async def snapshot(
     call: Call[Service],
     *,
     kdamond: int | None = None,
-    source: Literal["auto", "ring", "tried_regions"] = "auto",
+    source: Literal["auto", "ring", "tried_regions", "damon_stat"] = "auto",
     filters: list[Any] | None = None,
+    scheme: int | None = None,
     timeout_s: float | None = None,
 ) -> Result:
-    """What DAMON sees now: a snapshot of each target."""
-    try:
-        wanted = _FILTERS.validate_python(filters or ())
-    except ValidationError as exc:
-        problems = [{"path": "filters", "message": error["msg"]} for error in exc.errors(include_url=False)]
-        raise SpecInvalid(f"the filters are wrong: {problems[0]['message']}", problems=problems) from exc
-    found = await call.daemon.looker.snapshot(kdamond, source=source, filters=wanted, timeout_s=timeout_s)
+    """What DAMON sees now: a snapshot of each target, or what a kdamond's scheme was tried on."""
+    found = await call.daemon.looker.snapshot(
+        kdamond, source=source, filters=_filters(filters), scheme=scheme, timeout_s=timeout_s
+    )
     return {"snapshots": [item.to_wire() for item in found]}
 
 
@@ -182,6 +210,94 @@ async def _ask(call: Call[Service], fn: Callable[..., Any], *args: Any) -> Resul
     return result
 
 
+@method("record.start", needs=Role.OPERATOR)
+async def record_start(
+    call: Call[Service],
+    *,
+    name: str | None = None,
+    detach: bool = False,
+    out: str = RECORD_NAME,
+    kdamonds: list[Any] | None = None,
+    take_over: bool = False,
+    kdamond: int | None = None,
+    of: str | None = None,
+    snapshot: list[float] | None = None,
+    snapshot_filters: list[Any] | None = None,
+    schemes_target_regions: bool = False,
+    kinds: list[str] | None = None,
+    output_type: str = "parquet",
+    permission: int = 0o600,
+    flush_s: float = 3600.0,
+    timeout_s: float | None = None,
+    keep_s: float | None = None,
+    keep_bytes: int | None = None,
+    force: bool = False,
+    perf: str | None = None,
+    selection: dict[str, Any] | None = None,
+    follow: bool = True,
+) -> Result:
+    """Record what runs, or `kdamonds` started for it; answers once nothing is missed any more.
+
+    Without `detach` two open files come along: the directory for `out`, and a socket (SOCK_SEQPACKET) on which the
+    recorder tells how it goes, may be told `stop` or `abort`, and ends properly when its other side is closed.
+    """
+    delay_and_count = None if snapshot is None else (float(snapshot[0]), int(snapshot[1]))
+    ask = Ask(
+        name=name,
+        detach=detach,
+        out=out,
+        kdamonds=parse_kdamonds(kdamonds) if kdamonds else (),
+        take_over=take_over,
+        kdamond=kdamond,
+        of=of,
+        snapshot=delay_and_count,
+        snapshot_filters=_filters(snapshot_filters),
+        schemes_target_regions=schemes_target_regions,
+        kinds=DEFAULT_KINDS if kinds is None else tuple(kinds),
+        output_type=output_type,
+        permission=permission,
+        flush_s=flush_s,
+        timeout_s=timeout_s,
+        keep_s=keep_s,
+        keep_bytes=keep_bytes,
+        force=force,
+        perf=perf,
+        selection=selection,
+        follow=follow,
+    )
+    return await call.daemon.recordings.start(ask, call.peer, call.files)
+
+
+@method("record.list", needs=Role.VIEWER)
+async def record_list(call: Call[Service]) -> Result:
+    """The recordings that run, and the detached ones that ended."""
+    return {"recordings": call.daemon.recordings.all()}
+
+
+@method("record.show", needs=Role.VIEWER)
+async def record_show(call: Call[Service], *, name: str) -> Result:
+    """How one recording is going, or how it went."""
+    return {"recording": call.daemon.recordings.show(name)}
+
+
+@method("record.wait", needs=Role.VIEWER)
+async def record_wait(call: Call[Service], *, name: str) -> Result:
+    """A recording once it has ended, with what was started for it stopped; null if that is long ago."""
+    return {"recording": await call.daemon.recordings.wait(name)}
+
+
+@method("record.stop", needs=Role.OPERATOR)
+async def record_stop(call: Call[Service], *, name: str) -> Result:
+    """End a recording properly; answers when its files are sealed."""
+    return {"recording": await call.daemon.recordings.stop(name)}
+
+
+@method("record.rm", needs=Role.OPERATOR)
+async def record_rm(call: Call[Service], *, name: str) -> Result:
+    """Remove a detached record that has ended, with its files."""
+    return {"recording": await call.daemon.recordings.remove(name)}
+
+
 @method("features.list", needs=Role.VIEWER)
 async def features(call: Call[Service]) -> Result:
     """What this kernel's DAMON has and lacks."""
@@ -200,3 +316,11 @@ async def node_ram(call: Call[Service], *, nid: int) -> Result:
         raise NotFound(
             f"this machine has no NUMA node {nid}", hint="/sys/devices/system/node lists the nodes", nid=nid
         ) from exc
+
+
+def _filters(plain: list[Any] | None) -> tuple[Filter, ...]:
+    try:
+        return _FILTERS.validate_python(plain or ())
+    except ValidationError as exc:
+        problems = [{"path": "filters", "message": error["msg"]} for error in exc.errors(include_url=False)]
+        raise SpecInvalid(f"the filters are wrong: {problems[0]['message']}", problems=problems) from exc

@@ -14,48 +14,30 @@ of slots once, when it takes the idle interface; then starting, changing or stop
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from damod.access.snapshot import Regions
-from damod.daemon.slots import Owned, RuntimeDir, Slots, check_name
-from damod.errors import Conflict, DamodError, KernelRefused, NotFound, UsageError
+from damod.daemon import family
+from damod.daemon.slots import Owned, Slots, check_name
+from damod.daemon.view import View
+from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
-from damod.kernel import modules, paths, reader, tried
-from damod.kernel.control import Control, need_damon
+from damod.kernel import modules, paths, places, reader, tried
+from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
-from damod.kernel.interface import Kernel
+from damod.kernel.interface import Kernel, ProcessEvent
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
 from damod.policy.plan import Running
-from damod.spec.base import human
 from damod.spec.diff import Change, diff
 from damod.spec.filter import Filter
-from damod.spec.kdamond import Kdamond
+from damod.spec.kdamond import Kdamond, Target, parse_kdamonds
 from damod.spec.needs import check
 from damod.spec.scheme import Scheme
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A kdamond that runs, as far as looking at what it sees needs. `target_pids` is empty for paddr."""
-
-    slot: int
-    pid: int
-    ours: bool
-    ops: str
-    sample_us: int
-    aggr_us: int
-    nr_targets: int
-    target_pids: tuple[int | None, ...]
-    max_nr_regions: int
-    probes: bool
-    intervals_goal: Mapping[str, int] | None
-
 
 SPARE = 4
 """Slots for sets by hand, beside those of the policies."""
@@ -64,20 +46,15 @@ POOL = 8
 per policy and node), and the pool can only grow while nothing runs."""
 
 
-class Owner:
-    """The kdamonds of this machine, ours and others'.
+class Owner(View):
+    """The kdamonds of this machine, ours and others': starts, changes and ends ours.
 
     The caller holds the lock of `runtime_dir` and calls `adopt_running` before anything else.
     """
 
     def __init__(self, kernel: Kernel, runtime_dir: Path, *, pool: int = POOL) -> None:
-        self.kernel = kernel
-        self._dir = RuntimeDir(runtime_dir)
+        super().__init__(kernel, runtime_dir)
         self._pool = pool
-        self._slots = Slots()
-        self._tried: Features | None = None
-        self._problems: deque[str] = deque(maxlen=20)
-        self._seen: dict[int, reader.Life] | None = None
 
     # -- life of the daemon ------------------------------------------------------------------------------------------
 
@@ -128,10 +105,13 @@ class Owner:
         kdamonds: Sequence[Kdamond],
         *,
         take_over: bool = False,
+        include_child_tasks: bool = False,
         dry_run: bool = False,
         policy: bool = False,
     ) -> dict[str, Any]:
-        """Start a set: all of its kdamonds or none. `policy`: it is the policy's of that name, not somebody's by hand.
+        """Start a set: all of its kdamonds or none. With `include_child_tasks`, `follow` adds descendants of targets.
+
+        `policy`: the set is the policy's of that name, not somebody's by hand.
 
         Returns {"name", "kdamonds": [{"index", "pid", "state"}], "notes"}; a dry run has "writes" per kdamond instead
         and touches nothing. Raises SpecInvalid/UsageError, NotFound (a pid), Conflict, FeatureMissing, KernelRefused.
@@ -150,8 +130,12 @@ class Owner:
                 name=name,
             )
         targets = [self._targets(item) for item in kdamonds]
-        self._check_nodes(kdamonds)
+        if include_child_tasks:
+            _need_processes(kdamonds)
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
+        for spec in specs:
+            _check_obsolete(spec, 0)
         self._refuse_in_the_way(take_over)
         if dry_run:
             known = self.features()
@@ -178,8 +162,16 @@ class Owner:
             if take_over:
                 self._switch_modules_off()
             for index, (slot, spec) in enumerate(zip(free, specs, strict=False)):
-                now = self.kernel.clock.time_ns()
-                item = Owned(slot, name, index, spec, started_ns=now, targets=targets[index], policy=policy)
+                item = Owned(
+                    slot,
+                    name,
+                    index,
+                    spec,
+                    started_ns=self.kernel.clock.time_ns(),
+                    targets=targets[index],
+                    policy=policy,
+                    family=dict(targets[index]) if include_child_tasks else None,
+                )
                 self._own(item)
                 started.append(item)
                 self._own(self._identified(item, control.start(slot, spec)))
@@ -197,11 +189,15 @@ class Owner:
         kdamonds: Sequence[Kdamond],
         *,
         base: Sequence[Kdamond] | None = None,
+        quota_goals_only: bool = False,
+        include_child_tasks: bool | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Give a running set (None: the only one, or adhoc) the parameters of `kdamonds`: all of them or none.
 
         With `base`, only if the set still has those: who computed `kdamonds` from them must not undo another's change.
+        With `quota_goals_only`, the goals of `kdamonds` are all that is taken from it and committed. Descendants of
+        targets are followed from now on, or no longer, or (None) as before.
 
         Returns {"name", "changes": [{"path", "old", "new"}], "kdamonds", "notes"}. A kdamond whose ops change is
         started anew, since the kernel cannot carry its regions over.
@@ -216,26 +212,37 @@ class Owner:
                 f"the set {name!r} has {len(owned)} kdamonds, not {len(kdamonds)}",
                 hint="tune changes kdamonds that run; stop the set and start it with the new number",
             )
-        targets = [self._targets(item) for item in kdamonds]
-        self._check_nodes(kdamonds)
+        if quota_goals_only:
+            kdamonds = with_goals([item.spec for item in owned], kdamonds)
+        if include_child_tasks:
+            _need_processes(kdamonds)
+        targets = [self._targets(spec, item) for spec, item in zip(kdamonds, owned, strict=True)]
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         known = self.features() if dry_run else self._try_features()
         check(specs, known)
+        for item, spec in zip(owned, specs, strict=True):
+            _check_obsolete(spec, 0 if _anew(item, spec) else len(item.spec.contexts[0].targets))
         changes = diff([item.spec for item in owned], specs)
+        followed = owned[0].family is not None
+        if include_child_tasks not in (None, followed):
+            changes.append(Change("include_child_tasks", followed, include_child_tasks))
         told = self._notes(specs, known)
         told += [
             f"kdamond {item.slot} is started anew" for item, spec in zip(owned, specs, strict=True) if _anew(item, spec)
         ]
         if not dry_run:
             control = Control(self.kernel, known)
+            word = COMMIT_GOALS if quota_goals_only else "commit"
             done: list[Owned] = []
             try:
                 for item, spec, processes in zip(owned, specs, targets, strict=True):
-                    self._change(control, item, spec, processes)
+                    watched = _family(item, processes, include_child_tasks)
+                    self._change(control, item, replace(item, spec=spec, targets=processes, family=watched), word)
                     done.append(item)
             except DamodError:
                 for item in done:
-                    self._change(control, self._slots.owned[item.slot], item.spec, item.targets)
+                    self._change(control, self._slots.owned[item.slot], item, word)
                 raise
         rows = [{"index": item.slot, "pid": item.pid, "state": "on"} for item in self._slots.of(name)]
         return {"name": name, "changes": [item.to_wire() for item in changes], "kdamonds": rows, "notes": told}
@@ -245,7 +252,7 @@ class Owner:
         self._reap()
         others = self._slots.of(self._the_set(name))
         targets = self._targets(kdamond)
-        self._check_nodes([kdamond])
+        places.check([kdamond], self.kernel.proc)
         spec = resolve(kdamond, self.kernel.proc)
         known = self._try_features()
         check([spec], known)
@@ -267,7 +274,7 @@ class Owner:
         self._reap()
         control = Control(self.kernel, self.features())
         items = self._slots.of(self._the_set(name))
-        return sum(len(control.commit(item.slot, self._with_tuned(control, item, item.spec))) for item in items)
+        return sum(len(control.commit(item.slot, self._with_tuned(control, item, item.now))) for item in items)
 
     def expect(self, kdamonds: int) -> None:
         """So many kdamonds are to come: the next pool is allocated for them, with room for a few by hand."""
@@ -347,6 +354,46 @@ class Owner:
         self._save()
         return [{"index": item.slot, "pid": item.pid} for item in self._slots.of(name)]
 
+    # -- descendants of targets ------------------------------------------------------------------------------------
+
+    def follows(self) -> bool:
+        """Whether any set's targets are to be followed."""
+        return any(item.family is not None for item in self._slots.owned.values())
+
+    def follow(self, events: Sequence[ProcessEvent] | None) -> None:
+        """Make newly born descendants targets, and drop those that have ended; None: look, since events were lost.
+
+        The kdamond keeps running, and the other targets their regions. Raises DamodError where the kernel refuses.
+        """
+        self._reap()
+        proc = self.kernel.proc
+        for item in [item for item in self._slots.owned.values() if item.family is not None]:
+            before = item.family or {}
+            now = family.by_looking(before, proc) if events is None else family.by_events(before, events, proc)
+            # Without any target left the kdamond ends by itself.
+            if now and now != before:
+                self._retarget(item, replace(item, family=now))
+
+    def _retarget(self, item: Owned, new: Owned) -> None:
+        control = Control(self.kernel, self.features())
+        try:
+            if control.features.has("obsolete_target"):
+                control.commit(item.slot, self._with_tuned(control, item, _marked(item, new)))
+                # The kdamond has dropped them; from now on the list is counted without them.
+                control.stage(item.slot, self._with_tuned(control, item, new.now))
+            else:
+                control.commit(item.slot, self._with_tuned(control, item, new.now))
+        except DamodError:
+            # A process that ended meanwhile is refused, and 6.12 ends the kdamond over that.
+            new = replace(new, family=family.alive(new.processes, self.kernel.proc))
+            if not new.family or reader.life(self.kernel, item.slot).pid == item.pid:
+                raise
+            control.stop(item.slot)
+            self._own(self._identified(new, control.start(item.slot, new.now)))
+            self._problems.append(f"kdamond {item.slot} was started anew for the children of its targets")
+            return
+        self._own(new)
+
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def specs(self, name: str | None = None) -> list[Kdamond]:
@@ -354,61 +401,10 @@ class Owner:
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
 
-    def show(self, *, stats: bool = True, tried_regions: bool = False, slot: int | None = None) -> list[dict[str, Any]]:
-        """Every kdamond that runs, or the one in `slot`.
-
-        {"index", "name" (None: not ours), "owner" ("damod" or "other"), "spec" (plain data with state, pid, stats),
-        "tuned_intervals" ({"sample_us", "aggr_us"} or None), "tried_regions" (per scheme, or None), "drift"}.
-        Commands are given to our own kdamonds only; of others the files are read as they stand.
-        """
+    def slots_of(self, name: str) -> list[int]:
+        """The slots of a set; none if it does not run."""
         self._reap()
-        lives = [life for life in self._lives() if life.on and slot in (None, life.slot)]
-        if slot is not None and not lives:
-            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
-        rows = []
-        for life in lives:
-            try:
-                rows.append(self._row(life, stats, tried_regions))
-            except (NotFound, FileNotFoundError):
-                continue  # ended while we looked
-        self._reap()
-        return rows
-
-    def watched(self, slot: int | None = None) -> list[Watched]:
-        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
-        asked for the intervals it has tuned."""
-        self._reap()
-        found = []
-        for life in self._lives():
-            if not life.on or life.pid is None or slot not in (None, life.slot):
-                continue
-            item = self._slots.owned.get(life.slot)
-            try:
-                (context,) = (item.spec if item else reader.kdamond(self.kernel, life.slot)).contexts
-                sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
-                goal = context.intervals.intervals_goal
-                if goal.active and item:
-                    sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
-            except (NotFound, FileNotFoundError):
-                continue  # ended while we looked
-            found.append(
-                Watched(
-                    slot=life.slot,
-                    pid=life.pid,
-                    ours=item is not None,
-                    ops=context.ops,
-                    sample_us=sample_us,
-                    aggr_us=aggr_us,
-                    nr_targets=len(context.targets),
-                    target_pids=() if context.ops == "paddr" else tuple(target.pid for target in context.targets),
-                    max_nr_regions=context.nr_regions.max,
-                    probes=bool(context.probes),
-                    intervals_goal=goal.model_dump() if goal.active else None,
-                )
-            )
-        if slot is not None and not found:
-            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
-        return found
+        return [item.slot for item in self._slots.of(name)]
 
     def tried_now(self, slot: int, filters: Sequence[Filter] = ()) -> Regions:
         """All regions of one of our kdamonds by way of `tried_regions`, with the bytes that pass `filters`.
@@ -419,9 +415,9 @@ class Owner:
         item = self._our_slot(slot)
         known = self.features()
         probing = Scheme(action="stat", filters=tuple(filters))
-        (context,) = item.spec.contexts
+        (context,) = item.now.contexts
         with_probe = context.model_copy(update={"schemes": (*context.schemes, probing)})
-        spec = item.spec.model_copy(update={"contexts": (with_probe,)})
+        spec = item.now.model_copy(update={"contexts": (with_probe,)})
         check([spec], known)
         control = Control(self.kernel, known)
         control.commit(slot, self._with_tuned(control, item, spec))
@@ -429,42 +425,7 @@ class Owner:
             control.update_tried_regions(slot)
             return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
         finally:
-            control.commit(slot, self._with_tuned(control, item, item.spec))
-
-    def status(self) -> dict[str, Any]:
-        """How things are, by reading only.
-
-        {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions"}] (ours
-        and others'), "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
-        "problems": sentences}.
-        """
-        self._reap()
-        return {
-            "sets": self._slots.names(),
-            "kdamonds": [self._brief(life) for life in self._lives() if life.on],
-            "slots": {"pool": self._slots.pool, "free": len(self._free())},
-            "modules": {module.name: module.pid for module in modules.enabled(self.kernel)},
-            "problems": self.problems(),
-        }
-
-    def problems(self) -> list[str]:
-        """What the operator should know, oldest first: kdamonds that ended by themselves, files that were damaged."""
-        return list(self._problems)
-
-    def features(self) -> Features:
-        """What this kernel has, as well as it can be told without writing."""
-        return self._tried or feature_table.probe(self.kernel)
-
-    def foreign(self) -> list[reader.Life]:
-        """Kdamonds that run and are not ours."""
-        return [life for life in self._lives() if life.on and not self._is_ours(life)]
-
-    def _drifted(self, item: Owned) -> tuple[Change, ...]:
-        try:
-            held = reader.kdamond(self.kernel, item.slot)
-        except FileNotFoundError:
-            return ()
-        return tuple(_drift(item.spec, held, self.features()))
+            control.commit(slot, self._with_tuned(control, item, item.now))
 
     # -- whose is it -----------------------------------------------------------------------------------------------
 
@@ -480,60 +441,13 @@ class Owner:
         finally:
             self._seen = None
 
-    def _lives(self) -> list[reader.Life]:
-        if self._seen is not None:
-            return list(self._seen.values())
-        try:
-            return reader.lives(self.kernel)
-        except FileNotFoundError:
-            return []  # no DAMON here, or the directories went while we looked
-
     def _look_again(self) -> None:
         if self._seen is not None:
             self._seen = None
             self._seen = {life.slot: life for life in self._lives()}
 
-    def _is_ours(self, life: reader.Life) -> bool:
-        item = self._slots.owned.get(life.slot)
-        if item is None or life.pid is None or item.pid != life.pid:
-            return False
-        return item.pid_start == self.kernel.proc.start_time(life.pid)
-
     def _identified(self, item: Owned, pid: int | None) -> Owned:
         return replace(item, pid=pid, pid_start=self.kernel.proc.start_time(pid) if pid else None)
-
-    def _own(self, item: Owned) -> None:
-        self._slots = self._slots.with_slot(item)
-        if self._seen is not None:
-            self._seen[item.slot] = reader.Life(item.slot, item.pid is not None, item.pid)
-        self._save()
-
-    def _disown(self, slot: int) -> None:
-        self._slots = self._slots.without(slot)
-        if self._seen is not None:
-            self._seen[slot] = reader.Life(slot, False, None)
-        self._save()
-
-    def _save(self) -> None:
-        self._dir.save(self._slots)
-
-    def _reap(self) -> None:
-        """Forget slots whose kdamond ended by itself, and say why."""
-        if not self._slots.owned:
-            return
-        ours = {life.slot for life in self._lives() if self._is_ours(life)}
-        for item in list(self._slots.owned.values()):
-            if item.slot not in ours:
-                self._lose(item)
-        self._restore_modules_if_idle()
-
-    def _lose(self, item: Owned) -> None:
-        gone = [pid for pid, start in item.targets.items() if self.kernel.proc.start_time(pid) != start]
-        why = "the kernel stopped it (see dmesg), or somebody else did"
-        if item.targets and len(gone) == len(item.targets):
-            why = f"its target is gone (pid {', '.join(map(str, gone))})"
-        self._problems.append(f"kdamond {item.slot} (pid {item.pid}) of the set {item.name!r} has ended: {why}")
-        self._disown(item.slot)
 
     def _our_slot(self, slot: int) -> Owned:
         item = self._slots.owned.get(slot)
@@ -564,12 +478,21 @@ class Owner:
 
     # -- before a start --------------------------------------------------------------------------------------------
 
-    def _targets(self, spec: Kdamond) -> dict[int, int | None]:
-        """pid -> start time of the processes a spec watches. Raises NotFound if one is not there."""
+    def _targets(self, spec: Kdamond, running: Owned | None = None) -> dict[int, int | None]:
+        """pid -> start time of the processes a spec watches.
+
+        Raises NotFound if one is not there, unless it has ended while its children are followed in `running`.
+        """
         found: dict[int, int | None] = {}
+        ended = {}
+        if running and running.family is not None:
+            ended = {pid: start for pid, start in running.targets.items() if pid not in running.family}
         for context in spec.contexts:
             for target in context.targets:
                 if context.ops == "paddr" or not target.pid:
+                    continue
+                if target.pid in ended:
+                    found[target.pid] = ended[target.pid]
                     continue
                 if not self.kernel.proc.alive(target.pid):
                     raise NotFound(
@@ -579,23 +502,6 @@ class Owner:
                     )
                 found[target.pid] = self.kernel.proc.start_time(target.pid)
         return found
-
-    def _check_nodes(self, kdamonds: Sequence[Kdamond]) -> None:
-        """Raise NotFound for a NUMA node that this machine does not have."""
-        for context in (context for item in kdamonds for context in item.contexts):
-            for index, scheme in enumerate(context.schemes):
-                nodes = [scheme.target_nid, *(dest.id for dest in scheme.dests)]
-                nodes += [goal.nid for goal in scheme.quotas.goals]
-                for nid in nodes:
-                    try:
-                        if nid is not None:
-                            self.kernel.proc.numa_node_ram(nid)
-                    except LookupError as exc:
-                        raise NotFound(
-                            f"scheme {index} ({scheme.action}) names NUMA node {nid}, which this machine does not have",
-                            hint="/sys/devices/system/node lists the nodes",
-                            nid=nid,
-                        ) from exc
 
     def _refuse_in_the_way(self, take_over: bool) -> None:
         """Raise Conflict for what a start would have to push aside and was not told to."""
@@ -629,12 +535,6 @@ class Owner:
 
     def _have_pool(self) -> bool:
         return 0 < self._slots.pool == reader.count(self.kernel)
-
-    def _free(self) -> list[int]:
-        if not self._slots.pool:
-            return []
-        used = {life.slot for life in self._lives() if life.on} | set(self._slots.owned)
-        return [slot for slot in range(self._slots.pool) if slot not in used]
 
     def _take_interface(self, wanted: int) -> list[str]:
         """Allocate the pool if it is not ours yet (or too small, while nothing runs); notes for the operator."""
@@ -685,21 +585,6 @@ class Owner:
             self._save()
             modules.switch(self.kernel, module.name, False)
 
-    def _restore_modules_if_idle(self) -> None:
-        if not self._slots.owned:
-            self._restore_modules()
-
-    def _restore_modules(self) -> None:
-        names, self._slots = self._slots.switched_off, replace(self._slots, switched_off=())
-        if not names:
-            return
-        for name in names:
-            try:
-                modules.switch(self.kernel, name, True)
-            except DamodError as exc:
-                self._problems.append(f"{name} was switched off by damod and could not be switched on again: {exc}")
-        self._save()
-
     # -- doing it --------------------------------------------------------------------------------------------------
 
     def _undo_start(self, control: Control, item: Owned) -> None:
@@ -711,23 +596,61 @@ class Owner:
             return
         self._disown(item.slot)
 
-    def _change(self, control: Control, item: Owned, spec: Kdamond, targets: dict[int, int | None]) -> None:
-        if _anew(item, spec):
+    def _change(self, control: Control, item: Owned, new: Owned, word: str = "commit") -> None:
+        if _anew(item, new.spec):
             control.stop(item.slot)
             try:
-                pid = control.start(item.slot, spec)
+                pid = control.start(item.slot, new.now)
             except DamodError:
-                self._own(self._identified(item, control.start(item.slot, item.spec)))
+                self._own(self._identified(item, control.start(item.slot, item.now)))
                 raise
-            self._own(self._identified(replace(item, spec=spec, targets=targets), pid))
+            self._own(self._identified(new, pid))
             return
         try:
-            control.commit(item.slot, self._with_tuned(control, item, spec))
+            control.commit(item.slot, self._with_tuned(control, item, new.now), word=word)
         except KernelRefused as exc:
             if exc.facts.get("pid") not in (None, item.pid):
                 self._own(self._identified(item, exc.facts["pid"]))
             raise
-        self._own(replace(item, spec=spec, targets=targets))
+        left = _without_obsolete(new.spec)
+        if left != new.spec:
+            # They are gone from the kernel's array now, and the next commit goes by position.
+            new = replace(new, spec=left)
+            control.stage(item.slot, new.now)
+        self._own(replace(new, pid=item.pid, pid_start=item.pid_start))
+
+    def tried_of(self, slot: int, scheme: int) -> tuple[Regions, Scheme]:
+        """The regions that an installed scheme was tried on, and the scheme with its statistics.
+
+        Our own kdamonds are told to bring the files up to date, which takes until the scheme's next turn; of others'
+        what stands there is read. Raises NotFound for a slot or scheme that is not there, NoData for empty files.
+        """
+        self._reap()
+        life = next((life for life in self._lives() if life.on and life.slot == slot), None)
+        if life is None:
+            raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
+        spec = self._spec(life)
+        schemes = spec.contexts[0].schemes
+        if scheme >= len(schemes):
+            raise NotFound(
+                f"kdamond {slot} has no scheme {scheme}, only {len(schemes)} of them",
+                hint="`damoctl report damon` shows them; they are counted from 0",
+            )
+        if self._is_ours(life):
+            control = Control(self.kernel, self.features())
+            control.update_stats(slot)
+            control.update_tried_regions(slot)
+        regions = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme))
+        if not len(regions) and not self._is_ours(life):
+            raise NoData(
+                f"the kernel lists no regions that scheme {scheme} of kdamond {slot} was tried on",
+                hint="this kdamond is somebody else's, and only its owner tells the kernel to list them;"
+                " `damoctl adopt` makes it damod's",
+            )
+        return regions, reader.with_stats(self.kernel, slot, spec).contexts[0].schemes[scheme]
+
+    def _spec(self, life: reader.Life) -> Kdamond:
+        return self._slots.owned[life.slot].now if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
 
     def _with_tuned(self, control: Control, item: Owned, spec: Kdamond) -> Kdamond:
         """The spec with the intervals as the kernel has tuned them: changing something else must not reset them."""
@@ -741,66 +664,73 @@ class Owner:
     def _notes(self, specs: Sequence[Kdamond], known: Features) -> list[str]:
         return [f"kdamonds[{index}].{note}" for index, spec in enumerate(specs) for note in notes(spec, known)]
 
-    def _brief(self, life: reader.Life) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
-        ops, actions = reader.brief(self.kernel, life.slot)
-        return {
-            "index": life.slot,
-            "state": "on",
-            "pid": life.pid,
-            "name": item.name if item else None,
-            "owner": "damod" if item else "other",
-            "started_ns": item.started_ns if item else None,
-            "ops": ops,
-            "actions": actions,
-        }
 
-    def _row(self, life: reader.Life, stats: bool, tried_regions: bool) -> dict[str, Any]:
-        item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
-        held = reader.kdamond(self.kernel, life.slot)
-        spec = item.spec if item else held
-        tuned, tried = None, None
-        schemes = any(context.schemes for context in held.contexts)
-        goal = any(context.intervals.intervals_goal.active for context in held.contexts)
-        if item:
-            control = Control(self.kernel, self.features())
-            if goal and control.features.has("update_tuned_intervals"):
-                tuned = control.tuned_intervals(life.slot)
-            if stats and schemes:
-                control.update_stats(life.slot)
-            if tried_regions and schemes:
-                control.update_tried_regions(life.slot)
-        elif goal:
-            tuned = reader.intervals(self.kernel, life.slot)
-        if stats:
-            spec = reader.with_stats(self.kernel, life.slot, spec)
-        if tried_regions:
-            tried = reader.tried(self.kernel, life.slot)
-        return {
-            "index": life.slot,
-            "name": item.name if item else None,
-            "owner": "damod" if item else "other",
-            "spec": human(spec.model_copy(update={"state": "on", "pid": life.pid})),
-            "tuned_intervals": {"sample_us": tuned[0], "aggr_us": tuned[1]} if tuned else None,
-            "tried_regions": tried,
-            "drift": [str(change) for change in _drift(item.spec, held, self.features())] if item else [],
-        }
+def with_goals(running: Sequence[Kdamond], wanted: Sequence[Kdamond]) -> list[Kdamond]:
+    """The running specs with the quota goals of the wanted ones. Raises UsageError, SpecInvalid."""
+    made = []
+    for index, (old, new) in enumerate(zip(running, wanted, strict=True)):
+        plain = old.model_dump(mode="json")
+        schemes, others = plain["contexts"][0]["schemes"], new.contexts[0].schemes
+        if len(schemes) != len(others):
+            raise UsageError(
+                f"kdamond {index} has {len(schemes)} schemes, not {len(others)}; only quota goals were to be changed",
+                hint="leave --quota_goals_only out to change everything that is given",
+            )
+        for scheme, other in zip(schemes, others, strict=True):
+            scheme["quotas"]["goals"] = [goal.model_dump(mode="json") for goal in other.quotas.goals]
+        made.append(plain)
+    return list(parse_kdamonds(made))
+
+
+def _need_processes(kdamonds: Sequence[Kdamond]) -> None:
+    for index, context in ((index, context) for index, item in enumerate(kdamonds) for context in item.contexts):
+        if context.ops != "vaddr":
+            raise UsageError(
+                f"child tasks cannot be included: kdamond {index} monitors {context.ops}, and only vaddr has processes"
+                " whose children could be targets",
+                hint="give a pid or a command, or leave --include_child_tasks out",
+            )
+
+
+def _family(item: Owned, targets: dict[int, int | None], follow: bool | None) -> dict[int, int | None] | None:
+    """The processes to watch after a change: as before, unless other targets are given or following begins or ends."""
+    if follow is False or (follow is None and item.family is None):
+        return None
+    return item.family if item.family is not None and targets == item.targets else dict(targets)
+
+
+def _marked(item: Owned, new: Owned) -> Kdamond:
+    """The targets as they were, with those that have ended marked obsolete, and the new ones behind them.
+
+    The kernel looks up the pid even of an obsolete target (damon_sysfs_add_target()), so it is one that lives.
+    """
+    (before,), (after,) = item.now.contexts, new.now.contexts
+    known, living = {target.pid for target in before.targets}, {target.pid for target in after.targets}
+    stand_in = after.targets[0].pid
+    kept = [target if target.pid in living else Target(pid=stand_in, obsolete=True) for target in before.targets]
+    born = [target for target in after.targets if target.pid not in known]
+    return new.spec.model_copy(update={"contexts": (after.model_copy(update={"targets": (*kept, *born)}),)})
 
 
 def _anew(item: Owned, spec: Kdamond) -> bool:
     return [context.ops for context in item.spec.contexts] != [context.ops for context in spec.contexts]
 
 
+def _check_obsolete(spec: Kdamond, running: int) -> None:
+    """Raise UsageError for an obsolete target beyond the `running` ones (**verified** on 7.3: EINVAL)."""
+    for index, target in enumerate(spec.contexts[0].targets):
+        if target.obsolete and index >= running:
+            raise UsageError(
+                f"target {index} is obsolete, but it is not watched yet",
+                hint="leave it out; with `damoctl tune`, obsolete takes one target of a running kdamond away",
+            )
+
+
+def _without_obsolete(spec: Kdamond) -> Kdamond:
+    (context,) = spec.contexts
+    targets = tuple(target for target in context.targets if not target.obsolete)
+    return spec.model_copy(update={"contexts": (context.model_copy(update={"targets": targets}),)})
+
+
 def _plain(todo: Iterable[Write]) -> list[list[str]]:
     return [[write.path, write.value] for write in todo]
-
-
-def _drift(ours: Kdamond, held: Kdamond, known: Features) -> list[Change]:
-    """What somebody else has written into our kdamond's files. Tuned intervals, and bounds counted in them, move."""
-    goal = any(context.intervals.intervals_goal.active for context in ours.contexts)
-    moving = (".sample_us", ".aggr_us", ".access_pattern.")
-    return [
-        change
-        for change in diff([reader.normalise(ours, known)], [reader.normalise(held, known)])
-        if not (goal and any(part in change.path for part in moving))
-    ]

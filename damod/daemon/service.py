@@ -20,11 +20,13 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.children import Follower
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
+from damod.daemon.recordings import Recordings
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access
@@ -39,6 +41,8 @@ log = structlog.get_logger(__name__)
 # Requests get the first part of the second in which the daemon has to be gone, a kernel write that runs the next.
 REQUEST_GRACE_S = 0.3
 KERNEL_GRACE_S = 0.2
+# Recorders are told first and go on sealing without us; most of them need less.
+RECORDER_GRACE_S = 0.2
 # A busy kernel answers within an aggregation; who asks how things are should not wait longer than this.
 STATUS_PATIENCE_S = 2.0
 
@@ -62,6 +66,16 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.follower = Follower(kernel, self.owner, self.kernel_thread)
+        self.recordings = Recordings(
+            kernel,
+            self.owner,
+            self.kernel_thread,
+            self.looker,
+            self.follower,
+            Path(settings.state_dir),
+            Path(settings.record_dir),
+        )
         self.ready = asyncio.Event()
         self.policies = Policies(
             kernel, self.owner, self.kernel_thread, settings.policy_dir, settings.policy_check, self._tell_status
@@ -90,6 +104,8 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            await self.recordings.restore()
+            await self.follower.update()
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -118,6 +134,8 @@ class Service:
                 if self._reloading is not None:
                     self._reloading.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
+            await self.recordings.close(RECORDER_GRACE_S)
+            await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
@@ -209,7 +227,14 @@ class Service:
             "socket": self._socket_path,
             "connections": self._server.connections,
         }
-        return {"daemon": daemon, **seen, "policies": self.policies.brief()}
+        return {
+            "daemon": daemon,
+            "children": self.follower.status(),
+            **seen,
+            "policies": self.policies.brief(),
+            "recordings": [item for item in self.recordings.all() if item["running"]],
+            "problems": [*seen["problems"], *self.recordings.problems()],
+        }
 
     def _locked_directories(self) -> list[str]:
         """The state directory; for root on the machine's own kernel also the system's, which stands for that kernel."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from damod.errors import DamodError, UsageError
 from damod.spec.base import human
-from damod.spec.kdamond import Kdamond, parse_kdamonds
+from damod.spec.kdamond import Kdamond, Target, parse_kdamonds
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _VERSION = 1
@@ -35,7 +35,8 @@ class Owned:
     """A slot that is ours: the `index`-th kdamond of the set `name`, which is a policy's or was started by hand.
 
     `pid` is None between the decision to start and the kernel's answer. `pid_start` and `targets` (pid -> start time)
-    tell a process from a later one with the same number.
+    tell a process from a later one with the same number. `family` is None unless descendants of the targets are
+    targets too; then it is all of them that live, likewise.
     """
 
     slot: int
@@ -47,6 +48,23 @@ class Owned:
     started_ns: int = 0
     targets: dict[int, int | None] = field(default_factory=dict)
     policy: bool = False
+    family: dict[int, int | None] | None = None
+
+    @property
+    def now(self) -> Kdamond:
+        """The spec with the targets as they are now: those given that live, then their descendants."""
+        if self.family is None:
+            return self.spec
+        (context,) = self.spec.contexts
+        given = [target for target in context.targets if target.pid in self.family]
+        pids = {target.pid for target in given}
+        born = [Target(pid=pid) for pid in self.family if pid not in pids]
+        return self.spec.model_copy(update={"contexts": (context.model_copy(update={"targets": (*given, *born)}),)})
+
+    @property
+    def processes(self) -> dict[int, int | None]:
+        """pid -> start time of those that are watched now."""
+        return self.targets if self.family is None else self.family
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for slots.json."""
@@ -59,6 +77,7 @@ class Owned:
             "started_ns": self.started_ns,
             "targets": {str(pid): start for pid, start in self.targets.items()},
             "policy": self.policy,
+            "family": None if self.family is None else {str(pid): start for pid, start in self.family.items()},
         }
 
     @classmethod
@@ -75,6 +94,7 @@ class Owned:
             started_ns=int(data["started_ns"]),
             targets={int(pid): start for pid, start in data["targets"].items()},
             policy=bool(data.get("policy", False)),
+            family=None if data.get("family") is None else {int(pid): at for pid, at in data["family"].items()},
         )
 
 

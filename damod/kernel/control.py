@@ -21,6 +21,7 @@ from damod.spec.kdamond import Kdamond
 
 TURN_S = 10.0
 """How long a kdamond may take to be seen on or off after the kernel took the command."""
+COMMIT_GOALS = "commit_schemes_quota_goals"
 SETTLE_S = 0.02
 """How long after a commit a kdamond that it killed may still be seen on (6.12 ends it in its own thread)."""
 
@@ -52,10 +53,11 @@ class Control:
             raise
         return pid
 
-    def commit(self, slot: int, spec: Kdamond) -> list[Write]:
+    def commit(self, slot: int, spec: Kdamond, *, word: str = "commit") -> list[Write]:
         """Give a running kdamond the parameters of `spec`; the writes that it took.
 
-        Raises KernelRefused after everything is as it was before, NotFound if the kdamond does not run.
+        With the `word` COMMIT_GOALS only the quota goals, which then must be all that differs. Raises KernelRefused
+        after everything is as it was before, NotFound if the kdamond does not run.
         """
         alive = reader.life(self.kernel, slot)
         if not alive.on:
@@ -67,7 +69,7 @@ class Control:
             return []
         try:
             self._apply(slot, todo)
-            self.command(slot, "commit")
+            self.command(slot, word)
         except DamodError as refusal:
             try:
                 refusal.facts.update(self._put_back(slot, before, alive.pid))
@@ -84,6 +86,10 @@ class Control:
             )
         self._read_back(slot, wanted)
         return todo
+
+    def stage(self, slot: int, spec: Kdamond) -> None:
+        """Make a slot's files say `spec` without telling the kernel to take them. Raises KernelRefused."""
+        self._apply(slot, differences(writes(spec, slot, self.features), self._read))
 
     def stop(self, slot: int) -> int | None:
         """Turn a kdamond off and wait until it is; the pid it had, None if it did not run."""
@@ -202,7 +208,7 @@ class Control:
 
     def _put_back(self, slot: int, before: Kdamond, pid: int | None) -> dict[str, int | None]:
         """Stage again what a slot held; start it if it died. The facts for the error that is told."""
-        self._apply(slot, differences(writes(before, slot, self.features), self._read))
+        self.stage(slot, before)
         if self._still_on(slot):
             return {"pid": pid}
         self._turn_on(slot)

@@ -7,7 +7,7 @@ slash. All refusals are OSError with the kernel's errno; the callers turn them i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 class Tree(Protocol):
@@ -92,8 +92,46 @@ class Trace(Protocol):
         ...
 
 
+class ProcessEvent(NamedTuple):
+    """A process (no thread) was born to `parent`, or has ended."""
+
+    kind: Literal["fork", "exit"]
+    pid: int
+    parent: int = 0
+
+
+class ProcessEvents(Protocol):
+    """Births and deaths of this machine's processes, as they happen. One reader."""
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Sleep until there is something to read, the time is over, or `wake`; whether there is something."""
+        ...
+
+    def read(self) -> list[ProcessEvent] | None:
+        """All that came, oldest first, without blocking; None if some were lost."""
+        ...
+
+    def wake(self) -> None:
+        """End a `wait` in another thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Proc(Protocol):
-    """What /proc and /sys/devices say about processes, memory and NUMA nodes."""
+    """What /proc and /sys/devices say about processes, cgroups, memory and NUMA nodes."""
+
+    def children(self, pid: int) -> list[int]:
+        """The processes that a process has started and that live; none if it is gone."""
+        ...
+
+    def process_events(self) -> ProcessEvents:
+        """Raises OSError where the kernel does not tell."""
+        ...
+
+    def cgroup_exists(self, path: str) -> bool | None:
+        """Whether there is a cgroup of that path below the mount point of the memory controller; None: not known."""
+        ...
 
     def alive(self, pid: int) -> bool: ...
 

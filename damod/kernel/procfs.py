@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from damod.kernel.interface import ProcessEvents
+from damod.kernel.procevents import NetlinkEvents
+
 _GONE = (FileNotFoundError, ProcessLookupError)
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # Places in /proc/PID/stat, counted from the state, which follows the command's closing parenthesis.
@@ -49,6 +52,32 @@ class LinuxProc:
             return int((self._proc / str(pid) / "schedstat").read_text().split()[0])
         except _GONE:
             return ticks
+
+    def children(self, pid: int) -> list[int]:
+        found: list[int] = []
+        try:
+            for task in (self._proc / str(pid) / "task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except _GONE:
+            pass
+        return sorted(found)
+
+    def process_events(self) -> ProcessEvents:
+        return NetlinkEvents()
+
+    def cgroup_exists(self, path: str) -> bool | None:
+        try:
+            mounts = (self._proc / "mounts").read_text().splitlines()
+        except OSError:
+            return None
+        roots = [words[1] for words in map(str.split, mounts) if _has_memcgs(words)]
+        if not roots:
+            return None
+        root = Path(roots[0].encode().decode("unicode_escape"))
+        # The kernel compares the text, so another spelling of the same directory is none of its cgroups.
+        if path != "/" and (not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/"))):
+            return False
+        return (root / path[1:]).is_dir()
 
     def system_ram(self) -> Ranges:
         path = self._proc / "iomem"
@@ -136,6 +165,12 @@ class LinuxProc:
             return None
         # The command's name may itself contain spaces and parentheses; nothing after it does.
         return text.rpartition(")")[2].split()
+
+
+def _has_memcgs(mount: list[str]) -> bool:
+    """Whether a line of /proc/mounts is the hierarchy that memory cgroups are in: v2, or v1 with that controller."""
+    kind, options = mount[2], mount[3].split(",")
+    return kind == "cgroup2" or (kind == "cgroup" and "memory" in options)
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> Ranges:

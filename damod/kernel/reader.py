@@ -264,15 +264,9 @@ def intervals(kernel: Kernel, slot: int) -> tuple[int, int]:
     return sample, aggr
 
 
-def tried(kernel: Kernel, slot: int) -> list[dict[str, int]]:
-    """Per scheme: total_bytes and number of the regions that the last update_schemes_tried_regions left."""
-    schemes = int(_maybe(kernel, f"{paths.context(slot)}/{paths.NR_SCHEMES}") or 0)
-    found = []
-    for index in range(schemes):
-        at = f"{paths.scheme(slot, index)}/{paths.TRIED_BYTES}"
-        names = kernel.damon.names(paths.tried_regions(slot, index))
-        found.append({"total_bytes": int(_maybe(kernel, at) or 0), "nr_regions": sum(name.isdigit() for name in names)})
-    return found
+def tried_bytes(kernel: Kernel, slot: int, scheme: int) -> int:
+    """Total size of the regions that the last update_schemes_tried_regions (or _bytes) left; 0 before 6.6."""
+    return int(_maybe(kernel, f"{paths.scheme(slot, scheme)}/{paths.TRIED_BYTES}") or 0)
 
 
 def normalise(spec: Kdamond, features: Features) -> Kdamond:

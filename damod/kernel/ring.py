@@ -37,12 +37,12 @@ REGIONS = "damon_aggregated"
 REGIONS_AND_PROBES = "damon_region_aggregated"
 INTERVALS = "damon_monitor_intervals_tune"
 
-_PADDING, _TIME_EXTEND, _TIME_STAMP = 29, 30, 31
-_DELTA_BITS = 27
-_MISSED, _MISSED_STORED = 1 << 31, 1 << 30
-_COMMIT_MASK = _MISSED_STORED - 1
+PADDING, TIME_EXTEND, TIME_STAMP = 29, 30, 31
+DELTA_BITS = 27
+MISSED, MISSED_STORED = 1 << 31, 1 << 30
+COMMIT_MASK = MISSED_STORED - 1
 # An absolute time stamp has 59 bits; the upper ones are those of the page's.
-_STAMP_BITS = 59
+STAMP_BITS = 59
 _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
@@ -178,25 +178,25 @@ class PageDecoder:
             raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
         stamp = page_stamp = self.stamp(page)
         commit = _U32.unpack_from(page, layout.commit)[0]
-        at, end = layout.data, layout.data + (commit & _COMMIT_MASK)
+        at, end = layout.data, layout.data + (commit & COMMIT_MASK)
         if end > len(page):
             raise ValueError(f"a ring page of {len(page)} bytes says that {end} are used")
         missed: int | None = 0
-        if commit & _MISSED:
-            missed = int(_U64.unpack_from(page, end)[0]) if commit & _MISSED_STORED else None
+        if commit & MISSED:
+            missed = int(_U64.unpack_from(page, end)[0]) if commit & MISSED_STORED else None
 
         found: list[Run] = []
         while at + 4 <= end:
             word = _U32.unpack_from(page, at)[0]
             kind, delta = word & 31, word >> 5
-            if kind == _TIME_EXTEND:
-                stamp += delta + (_U32.unpack_from(page, at + 4)[0] << _DELTA_BITS)
+            if kind == TIME_EXTEND:
+                stamp += delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
                 at += 8
-            elif kind == _TIME_STAMP:
-                low = delta + (_U32.unpack_from(page, at + 4)[0] << _DELTA_BITS)
-                stamp = (page_stamp >> _STAMP_BITS << _STAMP_BITS) | low
+            elif kind == TIME_STAMP:
+                low = delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
+                stamp = (page_stamp >> STAMP_BITS << STAMP_BITS) | low
                 at += 8
-            elif kind == _PADDING:
+            elif kind == PADDING:
                 if not delta:
                     break
                 stamp += delta
@@ -212,7 +212,7 @@ class PageDecoder:
                     at += size
                 else:
                     # A record that holds its own length may be followed by one of another length: one at a time.
-                    count = _same(page, at, (end - at) // size, size, header) if kind else 1
+                    count = alike(page, at, (end - at) // size, size, header) if kind else 1
                     run = Run(stamp, form, page, at, size, header, count)
                     found.append(run)
                     stamp = run.time_ns(-1)
@@ -220,7 +220,7 @@ class PageDecoder:
         return Page(found, missed)
 
 
-def _same(page: bytes, at: int, most: int, size: int, header: int) -> int:
+def alike(page: bytes, at: int, most: int, size: int, header: int) -> int:
     """How many of the up to `most` records of `size` bytes at `at` have the first one's type_len and event.
 
     Looks at one byte of all records at a time, in slices.
@@ -468,48 +468,57 @@ class Look(NamedTuple):
     lost: int
 
 
-def look(
-    kernel: Kernel,
-    *,
-    pids: Mapping[int, int],
-    timeout_s: float,
-    reader: RingReader | None = None,
-    probes: bool = False,
-) -> Look:
-    """One whole aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+class Watch:
+    """The newest whole aggregation of each target, for who looks now and then. One thread's; close it at the end.
 
-    Waits until all are there or `timeout_s` of the kernel's time is over; what has come by then is the answer, so
-    missing keys are possible. A kdamond that reports one target a second time has no more to say about the others
-    (targets without regions say nothing). Without `reader` a ring is opened, and removed again.
+    The ring is read only when somebody looks, so a look costs nothing in between, and who looks twice within an
+    aggregation gets the same answer at once instead of waiting for the next one.
     """
-    ours = reader is None
-    source = reader or open_reader(kernel, probes=probes)
-    try:
-        return _look(kernel, source, pids, timeout_s)
-    finally:
-        if ours:
-            source.close()
 
+    # A kdamond that ends says nothing any more, so waiting is cut into slices that ask whether it lives.
+    _SLICE_S = 0.5
 
-def _look(kernel: Kernel, reader: RingReader, pids: Mapping[int, int], timeout_s: float) -> Look:
-    found: dict[tuple[int, int], Aggregation] = {}
-    missing = {pid: count for pid, count in pids.items() if count > 0}
-    assembler, lost = Aggregations(), 0
-    deadline = kernel.clock.monotonic_ns() + int(timeout_s * 1e9)
-    while missing:
-        left_s = (deadline - kernel.clock.monotonic_ns()) / 1e9
-        if left_s <= 0:
-            break
-        if not reader.wait(left_s):
-            continue
-        batch = reader.read()
-        lost += batch.lost
-        for item in assembler.feed(batch):
-            key = item.pid, item.target_id
-            if item.pid not in missing:
-                continue
-            missing[item.pid] = 0 if key in found else missing[item.pid] - 1
-            found.setdefault(key, item)
-            if not missing[item.pid]:
-                del missing[item.pid]
-    return Look(found, lost)
+    def __init__(self, kernel: Kernel, reader: RingReader) -> None:
+        self._kernel = kernel
+        self._reader = reader
+        self._assembler = Aggregations()
+        self._newest: dict[tuple[int, int], Aggregation] = {}
+
+    def look(self, pids: Mapping[int, int], *, timeout_s: float) -> Look:
+        """The newest aggregation of each target of the kdamonds `pids` (pid -> number of targets).
+
+        Waits for targets of which none has been seen, at most `timeout_s` of the kernel's time, so missing keys are
+        possible. A target without regions says nothing: a kdamond that reports another one twice has no more to say.
+        """
+        clock = self._kernel.clock
+        deadline = clock.monotonic_ns() + int(timeout_s * 1e9)
+        self._newest = {key: item for key, item in self._newest.items() if key[0] in pids}
+        missing = {(pid, target) for pid, count in pids.items() for target in range(count)}
+        seen: set[tuple[int, int]] = set()
+        lost = 0
+        while True:
+            batch = self._reader.read()
+            lost += batch.lost
+            for item in self._assembler.feed(batch):
+                key = item.pid, item.target_id
+                if item.pid not in pids:
+                    continue
+                if key in seen:
+                    missing = {other for other in missing if other[0] != item.pid}
+                seen.add(key)
+                self._newest[key] = item
+            missing = {key for key in missing - self._newest.keys() if self._kernel.proc.alive(key[0])}
+            left_s = (deadline - clock.monotonic_ns()) / 1e9
+            if not missing or left_s <= 0:
+                return Look(dict(self._newest), lost)
+            self._reader.wait(min(left_s, self._SLICE_S))
+
+    def close(self) -> None:
+        """Take the ring out of the kernel."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -12,6 +12,7 @@ import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -262,6 +263,27 @@ def _record(window: _Window, *, compat: bool) -> Record:
         raise BadRecord(f"{window.name} is damaged: a record lacks or garbles {_said(exc)}") from exc
 
 
+def from_outline(outline: Any, regions: Sequence[Regions], name: str, *, compat: bool = False) -> list[Record]:
+    """The records of a JSON value whose snapshots have indices into `regions` for their regions."""
+    if not isinstance(outline, list) or not all(isinstance(item, dict) for item in outline):
+        raise BadRecord(f"{name} is JSON but no list of records", hint="is it a .kdamonds file or a spec?")
+    if not outline:
+        raise BadRecord(f"{name} has no records in it")
+    records = []
+    for found in outline:
+        if "snapshots" not in found or "target_id" not in found:
+            raise BadRecord(f"{name} is JSON but no list of records", hint="is it a .kdamonds file or a spec?")
+        snapshots = []
+        try:
+            for plain in found["snapshots"]:
+                snapshot, interval = _snapshot({**plain, "regions": []}, compat=compat)
+                snapshots.append((replace(snapshot, regions=regions[plain["regions"]]), interval))
+            records.append(_joined(found, snapshots))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError) as exc:
+            raise BadRecord(f"{name} is damaged: a record lacks or garbles {_said(exc)}") from exc
+    return records
+
+
 def _said(exc: Exception) -> str:
     return f"{exc.args[0]!r}" if isinstance(exc, KeyError) else str(exc)
 
@@ -357,8 +379,6 @@ def _age(count: Any) -> int:
 
 def _joined(found: Mapping[str, Any], snapshots: Sequence[tuple[Snapshot, int | None]]) -> Record:
     """The record, with its indices and the intervals in force put into each snapshot."""
-    from dataclasses import replace
-
     intervals = _intervals(found.get("intervals"))
     kdamond = _integer(found.get("kdamond_idx") or 0)
     context = _integer(found.get("context_idx") or 0)
@@ -421,17 +441,20 @@ def _in_force(intervals: Intervals | None, snapshot: Snapshot, sample_us: int | 
 
 
 _EVENT = re.compile(
-    r"\s(?P<time>\d+\.\d+):\s+(?:damon:)?(?:"
+    r"(?:^\s*kdamond\.(?P<kdamond>\d+)[-\s].*?|)\s(?P<time>\d+\.\d+):\s+(?:damon:)?(?:"
     r"damon_aggregated:\s+target_id=(?P<target>\d+)|"
     r"damos_before_apply:\s+ctx_idx=(?P<context>\d+) scheme_idx=(?P<scheme>\d+) target_idx=(?P<index>\d+)"
     r") nr_regions=(?P<count>\d+) (?P<start>-?\d+)-(?P<end>-?\d+): (?P<samples>-?\d+) (?P<age>\d+|None|-1)"
 )
 
+_TUNED = re.compile(r"(?:^\s*kdamond\.(?P<kdamond>\d+)[-\s].*?|)damon_monitor_intervals_tune:\s+sample_us=(?P<us>\d+)")
+
 
 class _Lines:
-    """The snapshots of one target while its lines come in."""
+    """The snapshots of one target while its lines come in. `tuned` is each one's sampling interval, 0 if not told."""
 
     def __init__(self) -> None:
+        self.tuned: list[int] = []
         self.ends: list[int] = []
         self.counts: list[int] = []
         self.columns: list[tuple[array[int], array[int], array[int], array[int]]] = []
@@ -439,15 +462,20 @@ class _Lines:
 
 def _from_text(chunks: Iterator[bytes], name: str) -> list[Record]:
     """Records from the lines that `perf script` or `trace-cmd report` print of DAMON's events."""
-    found: dict[tuple[int, int | None, int], _Lines] = {}
+    found: dict[tuple[int, int, int | None, int], _Lines] = {}
+    tuned: dict[int, int] = {}
     for number, line in enumerate(_text_lines(chunks, name), 1):
         match = _EVENT.search(line)
         if match is None:
+            if told := _TUNED.search(line):
+                tuned[int(told["kdamond"] or 0)] = int(told["us"])
             if "damon_aggregated:" in line or "damos_before_apply:" in line:
                 raise BadRecord(f"{name}:{number}: this line of a DAMON event cannot be read: {line[:120]!r}")
             continue
         target = match["target"] or match["index"]
-        key = (int(match["context"] or 0), None if match["scheme"] is None else int(match["scheme"]), int(target))
+        kdamond = int(match["kdamond"] or 0)
+        scheme = None if match["scheme"] is None else int(match["scheme"])
+        key = (kdamond, int(match["context"] or 0), scheme, int(target))
         lines = found.setdefault(key, _Lines())
         seconds, _, fraction = match["time"].partition(".")
         end = int(seconds) * 1_000_000_000 + int(f"{fraction:0<9}"[:9])
@@ -456,6 +484,7 @@ def _from_text(chunks: Iterator[bytes], name: str) -> list[Record]:
         if not lines.columns or len(lines.columns[-1][0]) >= lines.counts[-1]:
             lines.ends.append(end)
             lines.counts.append(count)
+            lines.tuned.append(tuned.get(kdamond, 0))
             lines.columns.append((array("Q"), array("Q"), array("q"), array("q")))
         lines.ends[-1] = end
         low, high, samples = int(match["start"]), int(match["end"]), int(match["samples"])
@@ -473,7 +502,7 @@ def _from_text(chunks: Iterator[bytes], name: str) -> list[Record]:
             raise BadRecord(f"{name}:{number}: a number of this line is beyond 64 bits: {line[:120]!r}") from exc
     if not found:
         raise BadRecord(f"{name} has no DAMON events in it")
-    return [_timed(context, scheme, target, lines) for (context, scheme, target), lines in found.items()]
+    return [_timed(*key, lines) for key, lines in found.items()]
 
 
 def _text_lines(chunks: Iterator[bytes], name: str) -> Iterator[str]:
@@ -488,30 +517,31 @@ def _text_lines(chunks: Iterator[bytes], name: str) -> Iterator[str]:
         yield rest.decode(errors="replace")
 
 
-def _timed(context: int, scheme: int | None, target: int, lines: _Lines) -> Record:
+def _timed(kdamond: int, context: int, scheme: int | None, target: int, lines: _Lines) -> Record:
     """A record whose snapshots start where the one before ended; the first takes the mean time of the others."""
     ends = lines.ends
     mean = (ends[-1] - ends[0]) // (len(ends) - 1) if len(ends) > 1 else 0
     snapshots = []
     start = ends[0] - mean
-    for end, columns in zip(ends, lines.columns, strict=True):
+    for end, columns, sample_us in zip(ends, lines.columns, lines.tuned, strict=True):
         if len(columns[0]):
             snapshots.append(
                 Snapshot(
-                    kdamond=0,
+                    kdamond=kdamond,
                     context=context,
                     target=0,
                     start_ns=start,
                     end_ns=end,
                     wall_offset_ns=0,
-                    sample_us=0,
-                    aggr_us=0,
+                    sample_us=sample_us,
+                    # the kernel tunes both together, and an aggregation took as long as its interval
+                    aggr_us=(end - start) // 1000 if sample_us else 0,
                     regions=Regions(*columns),
                     source="record",
                 )
             )
         start = end
-    return Record(0, context, scheme, target, None, snapshots)
+    return Record(kdamond, context, scheme, target, None, snapshots)
 
 
 def to_plain(record: Record, *, raw: bool, compat: bool = False) -> dict[str, Any]:

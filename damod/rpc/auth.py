@@ -7,7 +7,7 @@ import grp
 import os
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -31,11 +31,15 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Peer:
-    """The process at the other end when it connected. `pid` is 0 when it lives in another pid namespace."""
+    """The process at the other end when it connected. `pid` is 0 when it lives in another pid namespace.
+
+    `gids` are all its groups, `gid` the one that its files get (None: not known).
+    """
 
     pid: int
     uid: int
     gids: frozenset[int]
+    gid: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def peer_of(sock: socket.socket) -> Peer:
         if exc.errno not in (errno.ENOPROTOOPT, errno.ERANGE):
             raise
         groups = _groups_of_process(pid, uid)
-    return Peer(pid, uid, frozenset(groups | {gid}))
+    return Peer(pid, uid, frozenset(groups | {gid}), gid)
 
 
 def _groups_of_process(pid: int, uid: int) -> set[int]:

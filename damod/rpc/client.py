@@ -8,7 +8,7 @@ of `socket.socket` with the same methods.
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET
+from _socket import AF_UNIX, SCM_RIGHTS, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812
 from _socket import timeout as SocketTimeout  # noqa: N812
 from struct import pack
@@ -19,7 +19,7 @@ from damod.rpc.wire import MAX_ID, Decoder, Notification, Request, Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, Self
 
 SYSTEM_SOCKET = "/run/damod/damod.sock"
@@ -103,13 +103,22 @@ class Client:
 
     def call(self, method: str, /, **params: Any) -> Any:
         """The result of a method. Notifications that come meanwhile are kept for `notifications()`."""
+        return self.call_with_files((), method, params)
+
+    def call_with_files(self, files: Sequence[int], method: str, params: Mapping[str, Any]) -> Any:
+        """`call`, with open files that the daemon gets handles on."""
         self._last_id = self._last_id % MAX_ID + 1
         request_id = self._last_id
         frame = Request(request_id, method, params).encode()
         deadline = monotonic() + self.timeout_s
         try:
             self._socket.settimeout(self.timeout_s)
-            self._socket.sendall(frame)
+            sent = 0
+            if files:
+                # The files come with the first byte of the frame that they belong to.
+                rights = (SOL_SOCKET, SCM_RIGHTS, pack(f"{len(files)}i", *files))
+                sent = self._socket.sendmsg([frame], [rights])
+            self._socket.sendall(frame[sent:])
         except SocketTimeout as exc:
             raise self._late(method) from exc
         except OSError:

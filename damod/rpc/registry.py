@@ -28,10 +28,14 @@ Handler = Callable[..., Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Call(Generic[D]):
-    """One request under way: who asks, and the daemon to ask."""
+    """One request under way: who asks, the daemon to ask, and open files that came along.
+
+    The files are closed when the method ends; who keeps one duplicates it.
+    """
 
     daemon: D
     peer: Peer
+    files: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from damod.errors import (
     UsageError,
 )
 from damod.rpc.auth import Access, Peer, Role, peer_of
+from damod.rpc.passing import PassingListener, PassingSocket, close_all
 from damod.rpc.registry import Call, Method, Registry
 from damod.rpc.wire import (
     FROM_DAEMON_BYTES,
@@ -160,6 +161,7 @@ class Server:
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._per_user: Counter[int] = Counter()
         self._server: asyncio.Server | None = None
+        self._listener: PassingListener | None = None
 
     @property
     def connections(self) -> int:
@@ -168,9 +170,10 @@ class Server:
 
     async def start(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
         """Accept peers from now on; each one's task lives in `tasks`."""
+        self._listener = PassingListener(listener)
         self._server = await asyncio.start_unix_server(
             lambda reader, writer: self._connected(reader, writer, tasks),
-            sock=listener,
+            sock=self._listener,
             limit=_CHUNK_BYTES,
             backlog=_BACKLOG,
         )
@@ -188,8 +191,10 @@ class Server:
                 task.cancel()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tasks: asyncio.TaskGroup) -> None:
+        sock = writer.get_extra_info("socket")
+        files = self._listener.accepted.pop(sock.fileno(), None) if self._listener else None
         try:
-            peer = peer_of(writer.get_extra_info("socket"))
+            peer = peer_of(sock)
         except OSError:
             # Gone before it could be asked who it is.
             writer.transport.abort()
@@ -201,7 +206,7 @@ class Server:
             writer.write(Response(None, refusal.to_wire()).encode())
             writer.close()
             return
-        connection = Connection(self, reader, writer, peer, role)
+        connection = Connection(self, reader, writer, peer, role, files)
         task = tasks.create_task(connection.run(), name=f"peer {peer.pid}")
         self._connections[connection] = task
         self._per_user[peer.uid] += 1
@@ -239,9 +244,16 @@ class Connection:
     """One peer, from its first byte to its last answer."""
 
     def __init__(
-        self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer, role: Role
+        self,
+        server: Server,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: Peer,
+        role: Role,
+        files: PassingSocket | None,
     ) -> None:
         self.peer = peer
+        self._files = files
         self._server = server
         self._limits = server.limits
         self._reader = reader
@@ -301,11 +313,12 @@ class Connection:
     async def _begin(self, message: Message, requests: asyncio.TaskGroup) -> None:
         if isinstance(message, Request):
             await self._room.acquire()
-            requests.create_task(self._answer(message), name=message.method[:100])
+            files = self._files.take() if self._files else []
+            requests.create_task(self._answer(message, files), name=message.method[:100])
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: Request, files: list[int]) -> None:
         try:
-            response = await self._outcome(request)
+            response = await self._outcome(request, files)
         except asyncio.CancelledError:
             stopping = DaemonUnreachable(
                 f"damod is stopping; {request.method[:100]} was not finished",
@@ -314,10 +327,11 @@ class Connection:
             self._writer.write(Response(request.id, stopping.to_wire()).encode())
             raise
         finally:
+            close_all(files)
             self._room.release()
         await self._send(response)
 
-    async def _outcome(self, request: Request) -> Response:
+    async def _outcome(self, request: Request, files: list[int]) -> Response:
         entry: Method | None = None
         who = {"method": request.method[:100], "uid": self.peer.uid, "pid": self.peer.pid}
         try:
@@ -328,7 +342,7 @@ class Connection:
                 log.warning("refused", **who)
                 raise
             entry.check(request.params)
-            result = await entry.handler(Call(self._server.daemon, self.peer), **request.params)
+            result = await entry.handler(Call(self._server.daemon, self.peer, tuple(files)), **request.params)
             _log_at(entry)("done", **who)
             return Response(request.id, None, result)
         except DamodError as exc:

@@ -148,8 +148,8 @@ class Damon:
 
     def look(self, pids: dict[int, int], *, probes: bool = False) -> dict[tuple[int, int], Aggregation]:
         """One whole aggregation of each kdamond (pid -> targets with regions)."""
-        found = ring.look(self.kernel, pids=pids, timeout_s=PATIENCE_S, probes=probes).aggregations
-        return dict(found)
+        with ring.Watch(self.kernel, ring.open_reader(self.kernel, probes=probes)) as watch:
+            return dict(watch.look(pids, timeout_s=PATIENCE_S).aggregations)
 
     def collect(self, reader: RingReader, enough: Callable[[list[Aggregation]], bool]) -> list[Aggregation]:
         """Aggregations from an open ring until they are enough. Raises TimeoutError."""

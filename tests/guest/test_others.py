@@ -24,7 +24,7 @@ def test_a_foreign_kdamond_is_shown_and_not_touched(damon: Damon, local: LocalDa
     shown = ok(damoctl("report", "damon"))
     assert f"state: on, pid: {pid}" in shown
     assert "sample 6 ms, aggr 120 ms" in shown
-    (report,) = json.loads(ok(damoctl("report", "damon", "--json")))["kdamonds"]
+    (report,) = json.loads(ok(damoctl("report", "damon", "--json")))
     assert report["pid"] == pid
     seen = ok(damoctl("report", "access")).splitlines()
     assert seen[0].startswith("heatmap: ")

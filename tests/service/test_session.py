@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,38 @@ def test_start_look_tune_stop(damoctl: Run) -> None:
     assert "kdamond 0" not in ok(damoctl("status"))
 
 
+def test_what_schemes_were_tried_on(damoctl: Run) -> None:
+    """`report damon` lists each scheme's regions, `report access` shows them, and both tell the modules and the CPU."""
+    assert ok(damoctl("report", "access")).endswith("# data source: damon_stat\n")
+    idle = ["--damos_action", "stat", "--damos_access_rate", "0%", "0%"]
+    ok(damoctl("start", "paddr", "--damos_action", "stat", *idle, "--take_over"))
+    lines = ok(damoctl("report", "damon", "--show_cpu_usage")).splitlines()
+    assert re.search(r"state: on, pid: \d+, cpu usage: \d+\.\d{3} %", lines[1])
+    assert lines[-3:] == ["damon_lru_sort: off", "damon_reclaim: off", "damon_stat: off"]
+    heads = [number for number, line in enumerate(lines) if line.startswith("            tried regions (")]
+    assert len(heads) == 2
+    assert all(re.search(r"^ {16}\[\S+, \S+\) \(.+\) access \d+ % age ", lines[head + 1]) for head in heads)
+    for words in (["--input", "tried_regions_of", "0", "0", "1"], ["--tried_regions_of", "0", "0", "1"]):
+        rows = [line for line in ok(damoctl("report", "access", *words)).splitlines() if " addr " in line]
+        assert rows and all("access 0 hz" in row for row in rows)
+
+
+def test_tune_says_before_it_does(damoctl: Run) -> None:
+    """What changes is printed and then done; with --dry_run only printed; the goals alone when only they are meant."""
+    quota = ["--damos_action", "pageout", "--damos_quota_interval", "1s", "--damos_quota_space", "1M"]
+    ok(damoctl("start", "paddr", *quota, "--damos_quota_goal", "user_input", "100", "5", "--take_over"))
+    dry = ok(damoctl("tune", "--dry_run", "--damos_quota_space", "2M"))
+    assert dry == "kdamonds[0].contexts[0].schemes[0].quotas.sz_bytes: 1024.000 KiB -> 2.000 MiB\n"
+    assert ok(damoctl("tune", "--damos_quota_space", "2M")) == dry
+    assert ok(damoctl("tune", "--damos_quota_space", "2M")) == "nothing changes\n"
+    goals = ["--damos_quota_goal", "user_input", "100", "50", "--damos_quota_space", "3M", "--quota_goals_only"]
+    assert ok(damoctl("tune", *goals)) == (
+        "kdamonds[0].contexts[0].schemes[0].quotas.goals[0].current_value: 5 -> 50\n"
+    )
+    refused = damoctl("tune", "--damos_quota_goal_tuner", "temporal", "--damos_apply_interval", "1", "--scheme", "7")
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
 def test_two_sets_do_not_disturb_each_other(damoctl: Run) -> None:
     """Stopping one kdamond leaves the pid and the ages of the other."""
     ok(damoctl("start", "paddr", "--take_over", "--name", "first"))
@@ -79,7 +112,9 @@ MISTAKES = [
     (["tune", "--monitoring_intervals", "5ms", "100ms", "1s"], 7, "start"),
     (["report", "acess"], 2, "access"),
     (["satus"], 2, "status"),
-    (["report", "access"], 10, "start"),
+    (["adopt"], 7, "no kdamond of anybody else runs"),
+    (["report", "access", "--snapshot_damos_filter", "allow", "anon"], 10, "start"),
+    (["report", "access", "--input", "tried_regions_of", "0", "0", "0"], 7, "kdamond 0 does not run"),
 ]
 
 

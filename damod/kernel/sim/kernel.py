@@ -36,8 +36,8 @@ class SimKernel:
     """The `Kernel` of the kernel seam, simulated.
 
     `version` is one of `facts.VERSIONS`, `scenario` one of `workload.SCENARIOS`; `clock` a `SimClock` in tests, real
-    time by default. With `foreign` a kdamond with a pageout scheme runs already, started by somebody else. ValueError
-    for an unknown version or scenario.
+    time by default; without `process_events` its kernel does not tell of forks. With `foreign` a kdamond with a pageout
+    scheme runs already, started by somebody else. ValueError for an unknown version or scenario.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class SimKernel:
         nodes: int = 2,
         ram_bytes: int = 4 * GIB,
         foreign: bool = False,
+        process_events: bool = True,
     ) -> None:
         facts = abi.load(version)
         self.name = f"sim:{scenario}"
@@ -60,7 +61,9 @@ class SimKernel:
         self._changed = threading.Condition(self._lock)
         self._rng = random.Random(seed)
         self._faults: list[_Fault] = []
-        self.machine = Machine(clock, workload.scenario(scenario), nodes=nodes, ram_bytes=ram_bytes)
+        self.machine = Machine(
+            clock, workload.scenario(scenario), nodes=nodes, ram_bytes=ram_bytes, process_events=process_events
+        )
         self.proc: Proc = self.machine
         self._manners = Manners(
             even=facts.version >= (7, 0),
@@ -142,10 +145,10 @@ class SimKernel:
         """The pid of the process that is there from the start: 1000 unless a real process has it."""
         return self.machine.workload_pid
 
-    def spawn(self, name: str = "task") -> int:
+    def spawn(self, name: str = "task", parent: int = 1) -> int:
         """Start a process that runs the scenario; its pid."""
         with self._changed:
-            return self.machine.spawn(name)
+            return self.machine.spawn(name, parent)
 
     def exit(self, pid: int) -> None:
         """End a simulated process; KeyError if there is none."""

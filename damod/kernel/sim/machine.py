@@ -7,12 +7,15 @@ Simulated pids other than the workload's lie above the largest possible real one
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from damod.kernel.interface import ProcessEvent, ProcessEvents
 from damod.kernel.sim.clock import WaitableClock
 from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
 
@@ -66,6 +69,17 @@ def _stat(pid: int) -> list[str] | None:
     return None if fields[0] in "ZX" else fields
 
 
+def _real_children(pid: int) -> list[int]:
+    try:
+        return [
+            int(word)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for word in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return []
+
+
 def _ram(ram_bytes: int) -> list[tuple[int, int]]:
     """System RAM as a PC has it: a little below 640 KiB, up to 2 GiB below the hole for devices, the rest above it."""
     low = min(ram_bytes, 2 * GIB)
@@ -98,14 +112,65 @@ def _slices(ranges: list[tuple[int, int]], parts: int) -> list[list[tuple[int, i
     return cuts
 
 
+class SimProcessEvents:
+    """Births and deaths of simulated processes, for one listener."""
+
+    def __init__(self, machine: Machine, room: int = 1000) -> None:
+        self._machine = machine
+        self._room = room
+        self._queue: list[ProcessEvent] = []
+        self._lost = self._awake = False
+        self._told = threading.Condition()
+        machine.listeners.append(self)
+
+    def put(self, event: ProcessEvent) -> None:
+        """Something happened; beyond the room it is lost, as with a socket's buffer."""
+        with self._told:
+            self._lost = self._lost or len(self._queue) >= self._room
+            if not self._lost:
+                self._queue.append(event)
+            self._told.notify_all()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        with self._told:
+            if not self._queue and not self._lost and not self._awake:
+                self._told.wait(timeout_s)
+            self._awake = False
+            return bool(self._queue) or self._lost
+
+    def read(self) -> list[ProcessEvent] | None:
+        with self._told:
+            found, lost = self._queue, self._lost
+            self._queue, self._lost = [], False
+            return None if lost else found
+
+    def wake(self) -> None:
+        with self._told:
+            self._awake = True
+            self._told.notify_all()
+
+    def close(self) -> None:
+        if self in self._machine.listeners:
+            self._machine.listeners.remove(self)
+
+
 class Machine:
     """Memory, processes and access pattern; also the `Proc` of the kernel seam."""
 
-    def __init__(self, clock: WaitableClock, scenario: Scenario, *, nodes: int, ram_bytes: int) -> None:
+    def __init__(
+        self,
+        clock: WaitableClock,
+        scenario: Scenario,
+        *,
+        nodes: int,
+        ram_bytes: int,
+        process_events: bool = True,
+    ) -> None:
         if nodes < 1 or ram_bytes < 64 * MIB:
             raise ValueError(f"a machine needs a node and 64 MiB, not {nodes} nodes and {ram_bytes} bytes")
         self.clock = clock
         self.scenario = scenario
+        self.tells_events = process_events
         # Whoever simulates kernel threads lets them do here what is due before their CPU time is looked at.
         self.catch_up: Callable[[], None] = lambda: None
         self.boot_ns = clock.monotonic_ns()
@@ -118,6 +183,8 @@ class Machine:
         self._filled_ns = self.boot_ns
         self._came_back, self._waited_us = 0.0, 0.0
         self._processes: dict[int, Process] = {}
+        self._parents: dict[int, int] = {}
+        self.listeners: list[SimProcessEvents] = []
         self._threads: dict[int, list[int]] = {}
         self._next_pid = _PID_MAX + 1
         self.workload_pid = _WORKLOAD_PID if _stat(_WORKLOAD_PID) is None else self.new_pid()
@@ -141,15 +208,24 @@ class Machine:
             self.clock.monotonic_ns(),
         )
 
-    def spawn(self, name: str = "task") -> int:
+    def spawn(self, name: str = "task", parent: int = 1) -> int:
         """Start a process that runs the scenario; its pid."""
         pid = self.new_pid()
         self._processes[pid] = self._process(name, pid)
+        self._parents[pid] = parent
+        self._tell(ProcessEvent("fork", pid, parent))
         return pid
 
     def exit(self, pid: int) -> None:
-        """End a simulated process; KeyError if there is none."""
+        """End a simulated process; KeyError if there is none. Its children become those of init."""
         del self._processes[pid]
+        self._parents = {child: 1 if parent == pid else parent for child, parent in self._parents.items()}
+        self._parents.pop(pid, None)
+        self._tell(ProcessEvent("exit", pid))
+
+    def _tell(self, event: ProcessEvent) -> None:
+        for source in self.listeners:
+            source.put(event)
 
     def process(self, pid: int) -> Process | None:
         """The process, made up or real, or None if it is gone."""
@@ -184,6 +260,20 @@ class Machine:
             return born * TICKS_PER_S // 10**9
         fields = _stat(pid) if 0 < pid < _PID_MAX else None
         return int(fields[19]) if fields else None
+
+    def children(self, pid: int) -> list[int]:
+        found = [child for child, parent in self._parents.items() if parent == pid]
+        if 0 < pid < _PID_MAX and pid not in self._processes:
+            found += _real_children(pid)
+        return found
+
+    def process_events(self) -> ProcessEvents:
+        if not self.tells_events:
+            raise OSError(errno.EOPNOTSUPP, "the simulated kernel does not see the forks of real processes")
+        return SimProcessEvents(self)
+
+    def cgroup_exists(self, path: str) -> bool | None:
+        return path in self.cgroups
 
     def cpu_ns(self, pid: int) -> int | None:
         if pid in self._threads:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from damod.daemon.owner import Owner
-from damod.errors import Conflict, FeatureMissing, KernelRefused, NotFound, UsageError
+from damod.errors import Conflict, FeatureMissing, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import reader
 from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.kernel import SimKernel
@@ -238,6 +238,7 @@ def test_foreign_kdamonds_are_never_written(taken, owners):
             "started_ns": None,
             "ops": "paddr",
             "actions": ["pageout"],
+            "followed": None,
         }
     ]
     assert unused()
@@ -341,9 +342,72 @@ def test_show_with_stats_and_tried_regions(kernel, owner):
     kernel.clock.advance(1)
     (shown,) = owner.show(tried_regions=True, slot=0)
     assert int(shown["spec"]["contexts"][0]["schemes"][0]["stats"]["nr_tried"].replace(",", "")) > 0
-    assert shown["tried_regions"][0]["nr_regions"] >= 10
+    columns = shown["tried_regions"][0]
+    assert len(columns["start"]) == len(columns["age"]) >= 10
+    assert columns["total_bytes"] == sum(columns["end"]) - sum(columns["start"])
     with pytest.raises(NotFound, match="kdamond 5"):
         owner.show(slot=5)
+
+
+def test_cpu_time_of_a_kdamond(kernel, owner):
+    """Each kdamond's CPU time comes with the time at which it was looked at; both only grow."""
+    owner.start("a", specs({}))
+    (first,) = owner.show()
+    kernel.clock.advance(2)
+    (second,) = owner.show()
+    assert second["time_ns"] - first["time_ns"] == pytest.approx(2e9, rel=0.1)
+    assert 0 < second["cpu_ns"] - first["cpu_ns"] < 2e9
+
+
+def test_what_a_scheme_was_tried_on(kernel, owner):
+    """The regions of one of our schemes with its statistics; a scheme that is not there is named."""
+    owner.start("a", specs({"schemes": [{"action": "stat"}, {"access_pattern": {"nr_accesses": {"max": 0}}}]}))
+    kernel.clock.advance(1)
+    everything, scheme = owner.tried_of(0, 0)
+    idle, _ = owner.tried_of(0, 1)
+    assert scheme.stats.nr_tried > 0
+    assert 0 < idle.total_bytes() < everything.total_bytes() and set(idle.nr_accesses) == {0}
+    with pytest.raises(NotFound, match="no scheme 2, only 2"):
+        owner.tried_of(0, 2)
+    with pytest.raises(NotFound, match="kdamond 3 does not run"):
+        owner.tried_of(3, 0)
+
+
+def test_tried_regions_of_others_are_only_read(owners):
+    """Somebody else's kdamond gets no command: what stands in its files is shown, and nothing is said to be nothing."""
+    kernel = SimKernel("7.3", clock=SimClock(), foreign=True)
+    owner = owners(kernel)
+    with pytest.raises(NoData, match="scheme 0 of kdamond 0") as info:
+        owner.tried_of(0, 0)
+    assert "adopt" in info.value.hint
+    kernel.damon.write("kdamonds/0/contexts/0/schemes/0/access_pattern/age/min", "0")
+    kernel.damon.write("kdamonds/0/state", "commit")
+    kernel.clock.advance(1)
+    kernel.damon.write("kdamonds/0/state", "update_schemes_tried_regions")
+    unused = writes_nothing(kernel)
+    regions, _ = owner.tried_of(0, 0)
+    assert regions.total_bytes() > 0
+    assert unused()
+
+
+def test_only_the_quota_goals(kernel, owner):
+    """Of a whole spec only the goals are taken, and only they are committed; nothing else of the kdamond moves."""
+
+    def spec(target, sample, **more):
+        goal = {"metric": "user_input", "target_value": target, "current_value": 5}
+        quotas = {"sz_bytes": "1M", "reset_interval_ms": "1s", "goals": [goal]}
+        return specs({"intervals": {"sample_us": sample}, "schemes": [{"action": "pageout", "quotas": quotas, **more}]})
+
+    owner.start("a", spec(100, "5ms"))
+    kernel.fail(errno.EIO, path="state", value="commit")
+    answer = owner.tune(None, spec(200, "10ms"), quota_goals_only=True)
+    assert [(one["path"].rpartition(".")[2], one["new"]) for one in answer["changes"]] == [("target_value", "200")]
+    assert kernel.damon.read("kdamonds/0/contexts/0/monitoring_attrs/intervals/sample_us") == "5000"
+    assert kernel.damon.read("kdamonds/0/contexts/0/schemes/0/quotas/goals/0/target_value") == "200"
+    with pytest.raises(UsageError, match="1 schemes, not 0"):
+        owner.tune(None, specs({}), quota_goals_only=True)
+    with pytest.raises(KernelRefused, match="EIO"):
+        owner.tune(None, spec(200, "10ms"))
 
 
 def test_two_damods(kernel, owner, tmp_path):
@@ -355,3 +419,26 @@ def test_two_damods(kernel, owner, tmp_path):
     with pytest.raises(Conflict, match="somebody else's"):
         other.start("b", [Kdamond()])
     assert len(pids(kernel)) == 1
+
+
+def test_obsolete_targets_are_taken_away(kernel, owner):
+    """A tune drops the targets that are marked, from the kernel and from what is remembered; the next goes on so."""
+    pid = kernel.workload_pid
+    both = [{"pid": pid}, {"pid": pid}]
+    before = owner.start("a", specs({"ops": "vaddr", "targets": both}))
+    marked = [{"pid": pid}, {"pid": pid, "obsolete": True}]
+    owner.tune("a", specs({"ops": "vaddr", "targets": marked}))
+    assert [target.pid for target in owner.specs("a")[0].contexts[0].targets] == [pid]
+    assert [(row["spec"]["pid"], row["drift"]) for row in owner.show()] == [(before["kdamonds"][0]["pid"], [])]
+    with pytest.raises(UsageError, match="target 1 is obsolete"):
+        owner.tune("a", specs({"ops": "vaddr", "targets": marked}))
+    owner.tune("a", specs({"ops": "vaddr", "targets": [{"pid": pid}], "nr_regions": {"min": 20}}))
+    assert kernel.damon.read("kdamonds/0/contexts/0/targets/nr_targets") == "1"
+
+
+def test_a_new_target_cannot_be_obsolete(kernel, owner):
+    """A start with an obsolete target is refused before a write: the kernel would say no more than EINVAL."""
+    unused = writes_nothing(kernel)
+    with pytest.raises(UsageError, match="target 0 is obsolete"):
+        owner.start("a", specs({"ops": "vaddr", "targets": [{"pid": kernel.workload_pid, "obsolete": True}]}))
+    assert unused()

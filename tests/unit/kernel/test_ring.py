@@ -431,18 +431,23 @@ class StepClock:
         return self.now_ns
 
 
-def kernel(*pages: bytes, texts: Mapping[str, str] | None = None) -> Any:
+def kernel(*pages: bytes, texts: Mapping[str, str] | None = None, alive: bool = True) -> Any:
     known = {form.name: text for form, text in zip(FORMATS, (AGGREGATED, PROBED, TUNE), strict=True)}
     trace = FakeTrace(Pages({0: list(pages)}), known if texts is None else texts)
-    return SimpleNamespace(trace=trace, clock=StepClock())
+    return SimpleNamespace(trace=trace, clock=StepClock(), proc=SimpleNamespace(alive=lambda pid: alive))
 
 
-class TestLook:
-    def test_one_of_each_target(self) -> None:
-        """The first whole aggregation of each wanted target, others ignored; the ring is removed again."""
+def look(fake: Any, pids: Mapping[int, int], timeout_s: float) -> ring.Look:
+    with ring.Watch(fake, ring.open_reader(fake)) as watch:
+        return watch.look(pids, timeout_s=timeout_s)
+
+
+class TestWatch:
+    def test_the_newest_of_each_target(self) -> None:
+        """The newest whole aggregation of each wanted target, others ignored; the ring is removed at the end."""
         fake = kernel(*aggregate(10, 2, pid=9), *aggregate(20, 2), *aggregate(23, 1, target=1), *aggregate(90, 2))
-        answer = ring.look(fake, pids={100: 2}, timeout_s=9)
-        assert {key: item.end_ns for key, item in answer.aggregations.items()} == {(100, 0): 20, (100, 1): 23}
+        answer = look(fake, {100: 2}, 9)
+        assert {key: item.end_ns for key, item in answer.aggregations.items()} == {(100, 0): 90, (100, 1): 23}
         assert answer.lost == 0
         assert fake.trace.raw.closed
         assert fake.trace.opened == ["damon_aggregated", "damon_monitor_intervals_tune"]
@@ -450,18 +455,23 @@ class TestLook:
     def test_a_target_without_regions_is_not_waited_for(self) -> None:
         """A kdamond that reports a target twice has nothing to report of the other."""
         fake = kernel(*aggregate(20, 2), *aggregate(90, 2))
-        assert set(ring.look(fake, pids={100: 2}, timeout_s=1e6).aggregations) == {(100, 0)}
+        assert set(look(fake, {100: 2}, 1e6).aggregations) == {(100, 0)}
 
     def test_the_deadline_ends_it(self) -> None:
         """Without events the answer is empty when the kernel's time is over."""
-        assert ring.look(kernel(), pids={100: 1}, timeout_s=5).aggregations == {}
+        assert look(kernel(), {100: 1}, 5).aggregations == {}
 
-    def test_an_open_ring_is_used_and_left_open(self) -> None:
-        """A ring that the caller holds stays theirs."""
+    def test_a_kdamond_that_has_ended_is_not_waited_for(self) -> None:
+        """When the kdamond is gone the look ends at once."""
+        fake = kernel(alive=False)
+        assert look(fake, {100: 1}, 1e9).aggregations == {}
+
+    def test_a_second_look_need_not_wait(self) -> None:
+        """What was seen last is still the newest until the kernel says more."""
         fake = kernel(*aggregate(20, 2))
-        source = ring.open_reader(fake)
-        assert (100, 0) in ring.look(fake, pids={100: 1}, timeout_s=5, reader=source).aggregations
-        assert not fake.trace.raw.closed
+        with ring.Watch(fake, ring.open_reader(fake)) as watch:
+            first = watch.look({100: 1}, timeout_s=5)
+            assert watch.look({100: 1}, timeout_s=5).aggregations == first.aggregations
 
     def test_probes_need_the_other_event(self) -> None:
         """With probes the event that has their hits is opened, where the kernel has it."""
@@ -475,7 +485,7 @@ class TestLook:
     def test_without_tracefs(self) -> None:
         """Without the event the error says how to get it."""
         with pytest.raises(NoData) as error:
-            ring.look(kernel(texts={}), pids={100: 1}, timeout_s=5)
+            ring.open_reader(kernel(texts={}))
         assert "mount" in error.value.hint
 
 

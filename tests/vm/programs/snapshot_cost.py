@@ -20,6 +20,7 @@ from damod.kernel.linux import LinuxKernel
 from tests.contract.driver import Damon
 
 TURNS = 9
+AGGR_S = 0.5
 
 
 def cpu_ms(what: Callable[[], object]) -> float:
@@ -34,19 +35,19 @@ def main() -> None:
     damon = Damon(LinuxKernel())
     damon.reset()
     damon.slots(1)
-    at = damon.configure(0, nr_regions=(1000, 3000), sample_us=50_000, aggr_us=500_000)
+    at = damon.configure(0, nr_regions=(1000, 3000), sample_us=50_000, aggr_us=int(AGGR_S * 1e6))
     pid = damon.start(0)
     counts: list[int] = []
     from_ring: list[float] = []
-    with ring.open_reader(damon.kernel) as reader:
+    with ring.Watch(damon.kernel, ring.open_reader(damon.kernel)) as watch:
 
         def look() -> int:
-            found = ring.look(damon.kernel, pids={pid: 1}, timeout_s=60, reader=reader).aggregations[pid, 0]
-            return len(found.regions)
+            return len(watch.look({pid: 1}, timeout_s=60).aggregations[pid, 0].regions)
 
         damon.wait(lambda: look() >= 1000, "regions are split")
         for _ in range(TURNS):
-            reader.read()
+            # A new aggregation at least, or the look would only give again what it has.
+            damon.kernel.clock.sleep(AGGR_S)
             from_ring.append(cpu_ms(lambda: counts.append(look())))
 
     def read_tried() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,9 +53,10 @@ def _shown() -> list[dict[str, Any]]:
 
 
 class _Client:
-    def __init__(self) -> None:
+    def __init__(self, answers: list[Any] | None = None, modules: dict[str, bool] | None = None) -> None:
         self.calls: list[dict[str, Any]] = []
-        self.answer = _shown()
+        self.answers = answers or [_shown()]
+        self.modules = modules or {}
 
     def __enter__(self) -> _Client:
         return self
@@ -66,11 +66,11 @@ class _Client:
 
     def call(self, method: str, **params: Any) -> Any:
         self.calls.append({"method": method, **params})
-        return {"kdamonds": self.answer}
+        return {"kdamonds": self.answers[min(len(self.calls), len(self.answers)) - 1], "modules": self.modules}
 
 
-def _run(*argv: str) -> tuple[str, list[dict[str, Any]]]:
-    out, client = io.StringIO(), _Client()
+def _run(*argv: str, **told: Any) -> tuple[str, list[dict[str, Any]]]:
+    out, client = io.StringIO(), _Client(**told)
     ctx = Context(stdout=out, stderr=io.StringIO())
     ctx.client = lambda: client  # type: ignore[assignment,return-value,method-assign]
     assert report_damon.run(list(argv), ctx) == 0
@@ -114,20 +114,31 @@ def test_nothing_runs() -> None:
     """An empty answer is no silence."""
     out, err = io.StringIO(), io.StringIO()
     ctx, client = Context(stdout=out, stderr=err), _Client()
-    client.answer = []
+    client.answers = [[]]
     ctx.client = lambda: client  # type: ignore[assignment,return-value,method-assign]
     assert report_damon.run([], ctx) == 0
     assert (out.getvalue(), err.getvalue()) == ("", "note: no kdamond runs; `damoctl start` starts one\n")
 
 
 def test_cpu_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a kdamond's thread; what is none of this machine has no number, and a note says so."""
-    monkeypatch.setattr(report_damon, "_cpu_percent", lambda pid: 0.5 if pid == 777 else None)
-    assert "stats refresh per: 1 s, cpu usage: 0.500 %\n" in _run("--show_cpu_usage")[0]
+    """Two looks are taken and the share between them shown; a kdamond that was replaced meanwhile has none."""
+    monkeypatch.setattr(report_damon, "_CPU_SPAN_S", 0)
+    first = _shown()[0] | {"cpu_ns": 10**6, "time_ns": 10**9}
+    del first["cpu_percent"]
+    later = first | {"cpu_ns": 6 * 10**6, "time_ns": 2 * 10**9}
+    text, calls = _run("--show_cpu_usage", answers=[[first], [later]])
+    assert "stats refresh per: 1 s, cpu usage: 0.500 %\n" in text
+    assert len(calls) == 2 and calls[1]["stats"] is False
     assert "cpu usage" not in _run()[0]
-    monkeypatch.undo()
-    assert report_damon._cpu_percent(None) is None
-    assert report_damon._cpu_percent(os.getpid()) is None
+    later["spec"] = {**later["spec"], "pid": 778}
+    assert "cpu usage" not in _run("--show_cpu_usage", answers=[[first], [later]])[0]
+
+
+def test_modules_are_told_at_the_end() -> None:
+    """Live, each DAMON module of the kernel has a line, on or off; not among parameters alone."""
+    modules = {"damon_stat": True, "damon_reclaim": False}
+    assert _run(modules=modules)[0].endswith("\ndamon_reclaim: off\ndamon_stat: on\n")
+    assert "damon_stat" not in _run("--damon_params", modules=modules)[0]
 
 
 def test_what_only_the_daemon_knows() -> None:

@@ -1,0 +1,60 @@
+"""`damoctl report footprints`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from damoctl.flags import recording
+from damoctl.flags.option import Option, near
+from damod.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from damoctl.context import Context
+
+OPTIONS = (
+    Option(("--all_footprint",), "format", "Print all values, not percentiles."),
+    recording.RAW,
+)
+
+
+def run(argv: Sequence[str], ctx: Context) -> int:
+    """Show the distribution of memory footprints in a recording."""
+    shared = (recording.RANGE, recording.SORT, recording.PLOT, recording.BAR)
+    given = recording.read(argv, ctx, "footprints", (recording.COMMON, OPTIONS, shared), most=1)
+    if given is None:
+        return 0
+    from damoctl.reports import footprints, spread
+
+    metric = given.rest[0] if given.rest else "all"
+    if metric not in (*footprints.METRICS, "all"):
+        raise UsageError(
+            f"there is no footprint {metric!r}{near(metric, footprints.METRICS)}",
+            hint=f"one of {', '.join(footprints.METRICS)}, all",
+        )
+    metrics = footprints.METRICS if metric == "all" else (metric,)
+    path = given.inputs[-1] if given.inputs else "damon.data.mem_footprint"
+    found = footprints.compute(footprints.read(path), metrics, path)
+    look = spread.Look(
+        points=given.points(spread.POINTS),
+        by_time=given.one("sortby") == "time",
+        columns=given.one("nr_cols_bar", 59),
+        raw="raw_number" in given,
+        all_values="all_footprint" in given,
+    )
+    if given.json:
+        ctx.print_json(
+            {
+                name: {key: value for key, value in plain.items() if key != "target_id"}
+                for name, item in found.items()
+                for plain in spread.to_plain([item], look, "values")
+            }
+        )
+    elif "plot" in given:
+        from damoctl.reports import plot
+
+        plot.distribution(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
+    else:
+        ctx.term.write(footprints.render(found, look))
+    return 0

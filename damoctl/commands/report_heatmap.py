@@ -1,0 +1,149 @@
+"""`damoctl report heatmap`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from damoctl.flags import recording
+from damoctl.flags.access import COLORSETS
+from damoctl.flags.option import KINDS, Option, Word
+from damoctl.flags.recording import Given
+from damod.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from damoctl.context import Context
+
+OPTIONS = (
+    Option(
+        ("--output",), "format", "stdout, raw (numbers), or an image file (pdf, png, jpeg, svg).",
+        (Word("output", "file"),), default="stdout",
+    ),
+    Option(("--kdamond_idx",), "filter", "Index of the kdamond (default: that with most memory).",
+           (Word("index", "index"),)),
+    Option(("--context_idx",), "filter", "Index of the context.", (Word("index", "index"),)),
+    Option(("--scheme_idx",), "filter", "Index of the scheme.", (Word("index", "index"),)),
+    Option(("--tid",), "filter", "Target id.", (Word("id", "int"),)),
+    Option(
+        ("--resol",), "format", "Pixels in time and in addresses (default: 40 80, images 500 500).",
+        (Word("time", "count"), Word("addresses", "count")),
+    ),
+    Option(
+        ("--time_range",), "filter",
+        "Times to draw. A third word is added to both: a time, guided (the record's start) or guided_end.",
+        (Word("start"), Word("end"), Word("base")), least=2,
+    ),
+    Option(
+        ("--draw_range",), "filter", "The range of memory that is hottest, or a map for each.",
+        (Word("which", choices=("all", "hottest")),), default="hottest",
+    ),
+    Option(
+        ("--address_range",), "filter",
+        "Addresses to draw. A third word is added to both: an address, or guided (the n-th range's start). May be"
+        " repeated.",
+        (Word("start"), Word("end"), Word("base")), least=2, repeat=True,
+    ),
+    Option(("--abs_time",), "format", "Times of raw output and images on the record's clock, not from its start."),
+    Option(("--abs_addr",), "format", "Addresses of raw output and images as they are, not from the range's start."),
+    Option(("--guide",), "format", "Show which times and addresses the record has, in plain numbers."),
+    Option(("--guide_human",), "format", "The same for people."),
+    Option(("--stdout_colorset",), "format", "Colours.", (Word("set", choices=COLORSETS),), default="gray"),
+    Option(("--stdout_skip_colorset_example",), "format", "Leave out the line that explains the colours."),
+    Option(("--df_passed",), "filter", "Only as hot as the share of bytes that passed the scheme's filters."),
+    Option(("--sort_temperature",), "format", "Order regions of each snapshot by temperature; addresses become sizes."),
+    Option(
+        ("--temperature_weights",), "format", "Weights of access rate (percent) and age (us) for --sort_temperature.",
+        (Word("access rate"), Word("age")), default="1.0 1.0",
+    ),
+)  # fmt: skip
+
+
+def run(argv: Sequence[str], ctx: Context) -> int:
+    """Draw when which memory was accessed how often."""
+    given = recording.read(argv, ctx, "heatmap", (recording.COMMON, OPTIONS))
+    if given is None:
+        return 0
+    from damoctl.reports import guide, heatmap, load
+
+    output = given.one("output", "stdout")
+    options = _options(given, output)
+    with load.opened(given.inputs, ctx, compat=given.compat) as source:
+        if "guide" in given or "guide_human" in given:
+            found = guide.compute(source)
+            if given.json:
+                ctx.print_json([item.to_plain() for item in found])
+            else:
+                ctx.term.write(guide.render(found, raw="guide_human" not in given, compat=given.compat))
+            return 0
+        maps = heatmap.compute(source, options)
+    if not given.compat and not options.by_temperature:
+        from damoctl.reports import vmas
+
+        path = given.inputs[0] if given.inputs else load.DEFAULT
+        maps = [vmas.legend(drawn, vmas.read(path, drawn.series.target_id)) for drawn in maps]
+    look = heatmap.Look(
+        colorset=given.one("stdout_colorset", "gray"),
+        skip_example="stdout_skip_colorset_example" in given,
+        raw=output == "raw",
+        absolute_time="abs_time" in given,
+        absolute_address="abs_addr" in given,
+        compat=given.compat,
+    )
+    if given.json:
+        ctx.print_json(heatmap.to_plain(maps))
+    elif output in ("stdout", "raw"):
+        term = ctx.term
+        ctx.term.write(heatmap.render(maps, look, term))
+    else:
+        from damoctl.reports import plot
+
+        for path in plot.heatmaps(maps, look, output):
+            ctx.note(f"damoctl: wrote {path}")
+    return 0
+
+
+def _options(given: Given, output: str) -> Any:
+    from damoctl.reports import heatmap
+
+    resol = tuple(given.words("resol", (40, 80) if output == "stdout" else (500, 500)))
+    if min(resol) < 1 or max(resol) > 20_000:
+        raise UsageError(f"--resol {resol[0]} {resol[1]}: from 1 to 20,000 pixels")
+    weights = [_number(word, "--temperature_weights") for word in given.words("temperature_weights", (1.0, 1.0))]
+    return heatmap.Options(
+        resol=(resol[0], resol[1]),
+        kdamond=given.one("kdamond_idx"),
+        context=given.one("context_idx"),
+        scheme=given.one("scheme_idx"),
+        target_id=given.one("tid"),
+        time_range=_span("--time_range", given.words("time_range"), "ns", ("guided", "guided_end")),
+        address_ranges=[
+            span
+            for use in given.every("address_range")
+            if (span := _span("--address_range", use, "bytes", ("guided",))) is not None
+        ],
+        draw_all=given.one("draw_range") == "all",
+        df_passed="df_passed" in given,
+        by_temperature="sort_temperature" in given,
+        weights=(weights[0], weights[1]),
+        compat=given.compat,
+    )
+
+
+def _number(word: Any, name: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise UsageError(f"{name}: {word!r} is not a number") from None
+
+
+def _span(name: str, use: Sequence[str] | None, kind: str, bases: Sequence[str]) -> tuple[int, int, str | int] | None:
+    if use is None:
+        return None
+    try:
+        low, high = (KINDS[kind].parse(word) for word in use[:2])
+        if len(use) < 3:
+            return low, high, 0
+        return low, high, use[2] if use[2] in bases else KINDS[kind].parse(use[2])
+    except (ValueError, OverflowError) as exc:
+        raise UsageError(f"{name} {' '.join(use)}: {exc}", hint=f"the base is {KINDS[kind].takes} or {bases}") from exc

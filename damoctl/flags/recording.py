@@ -1,0 +1,113 @@
+"""Options of the reports on recordings, and how a command line of theirs is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from damoctl.flags import access, words
+from damoctl.flags.option import Option, Word
+from damod.errors import UsageError
+
+if TYPE_CHECKING:
+    from damoctl.context import Context
+
+INPUT = Option(
+    ("--input", "-i"), "source",
+    "A record: a file, a directory of rotated segments, or - for standard input. May be repeated.",
+    (Word("file", "file"),), more=True, repeat=True, default="damon.data",
+)  # fmt: skip
+JSON = Option(("--json",), "format", "Print the data as JSON.")
+COMPAT = Option(
+    ("--compat",), "format", "Compute as damo does, including what it gets wrong.", (Word("tool", choices=("damo",)),)
+)
+RAW = Option(("--raw_number",), "format", "Plain numbers: bytes, nanoseconds.")
+HELP = Option(("--help", "-h"), "format", "Show this help.")
+COMMON = (INPUT, JSON, COMPAT, HELP)
+RANGE = Option(
+    ("--range", "-r"), "format", "Percentiles to show: start, stop (not included) and step.",
+    (Word("start", "int"), Word("stop", "int"), Word("step", "int")), default="0 101 25",
+)  # fmt: skip
+SORT = Option(
+    ("--sortby", "-s"), "format", "Order of the values that percentiles are taken of.",
+    (Word("order", choices=("time", "size")),), default="size",
+)  # fmt: skip
+PLOT = Option(
+    ("--plot", "-p"), "format", "Draw the distribution into an image file (pdf, png, jpeg, svg).",
+    (Word("file", "file"),),
+)  # fmt: skip
+BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
+EXCLUDE = Option(
+    ("--exclude_samples",), "source", "Leave out so many snapshots at the beginning (20 with --compat damo).",
+    (Word("number", "count"),), default="0",
+)  # fmt: skip
+
+
+class Given:
+    """The options of a command line by name; of one given twice the last counts, but for `every`."""
+
+    def __init__(self, found: dict[str, list[list[Any]]], rest: Sequence[str], ctx: Context) -> None:
+        self._found = found
+        self.rest = rest
+        self.compat = "compat" in found
+        self.json = "json" in found or ctx.json
+        self.found = found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
+
+    def one(self, name: str, default: Any = None) -> Any:
+        """The only word of an option."""
+        return self._found[name][-1][0] if name in self._found else default
+
+    def words(self, name: str, default: Any = None) -> Any:
+        """All words of an option's last use."""
+        return self._found[name][-1] if name in self._found else default
+
+    def every(self, name: str) -> list[list[Any]]:
+        """The words of all uses."""
+        return self._found.get(name, [])
+
+    @property
+    def inputs(self) -> list[str]:
+        return [path for use in self.every("input") for path in use]
+
+    def points(self, default: Sequence[int]) -> Sequence[int]:
+        """The percentiles of --range."""
+        if "range" not in self:
+            return default
+        start, stop, step = self.words("range")
+        if step == 0:
+            raise UsageError("--range: a step of 0 never ends")
+        found = range(start, stop, step)
+        if not found or min(found) < 0:
+            raise UsageError(f"--range {start} {stop} {step}: no percentile in it", hint="as in --range 0 101 25")
+        return found
+
+
+def read(
+    argv: Sequence[str], ctx: Context, report: str, tables: Iterable[Sequence[Option]], most: int = 0
+) -> Given | None:
+    """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option."""
+    tables = list(tables)
+    options = [option for table in tables for option in table]
+    line = words.parse(argv, options)
+    given = Given(access.values(line.uses), line.rest, ctx)
+    if "help" in given:
+        ctx.term.write(usage(report, options))
+        return None
+    if len(line.rest) > most:
+        raise UsageError(
+            f"report {report} takes no {' '.join(line.rest[most:])!r}", hint="a record is given with --input"
+        )
+    return given
+
+
+def usage(report: str, options: Iterable[Option]) -> list[str]:
+    """The lines of ``damoctl report <report> --help``."""
+    lines = [f"usage: damoctl report {report} [options]", ""]
+    for option in options:
+        if not option.hidden:
+            default = f" (default: {option.default})" if option.default else ""
+            lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
+    return lines

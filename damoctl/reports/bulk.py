@@ -1,0 +1,427 @@
+"""`report access` of large records: the same text as `access`, made a frame at a time on columns.
+
+A record is read twice, once for what decides about the layout and once to show it, so that memory is that of a frame.
+Whatever has no way on columns (a rare keyword, a heatmap of overlapping regions) is asked of the `SnapshotView` of the
+one snapshot. Boxes, JSON and the raw listing are shown snapshot by snapshot elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damoctl.reports import glyphs, styles
+from damoctl.reports.access import _block, _parts
+from damoctl.reports.choose import Chooser, temperatures
+from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
+from damoctl.reports.frames import Frame, Ints, Series, Source
+from damoctl.reports.glyphs import Glyphs
+from damoctl.reports.options import Options
+from damoctl.reports.styles import PAGE_FILTERS, Facts, Templates
+from damoctl.reports.view import RecordView, SnapshotView
+from damoctl.term import heat as colors
+from damoctl.term.term import Term
+from damod import units
+from damod.access.record import Record
+from damod.access.snapshot import Regions, Snapshot
+from damod.errors import NoData
+
+# Regions made into text at a time.
+_ROWS = 1 << 14
+
+
+class Outline(NamedTuple):
+    """What is known of a series before any of it is shown: its first and last snapshot kept, and how many there are."""
+
+    record: Record
+    first_ns: int
+    last_ns: int
+    wall_offset_ns: int
+    snapshots: int
+
+
+def can(options: Options, templates: Templates) -> bool:
+    """Whether columns can show this: no boxes, no JSON, no raw listing, nothing that damo computes otherwise."""
+    wanted = {part.name for part in _parts(templates.region, REGION) if isinstance(part, Keyword)}
+    return not (
+        options.as_json or options.raw_form or options.compat or wanted - set(_REGION)
+        or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
+    )  # fmt: skip
+
+
+def outlines(source: Source, options: Options) -> dict[Series, Outline]:
+    """The series in the order in which they appear. NoData if intervals are missing or the filters leave nothing."""
+    found: dict[Series, Outline] = {}
+    chooser = Chooser(options.selection)
+    some = False
+    need = {"start_ns", "intervals", "wall"} | ({"age"} if options.selection.ages_us or options.selection.temperatures
+                                                else set())  # fmt: skip
+    for frame in source.frames(need):
+        if not (frame.sample_us.all() and frame.aggr_us.all()):
+            raise NoData(
+                f"the record of target {frame.series.target_id} lacks the intervals, so access rates and ages are not"
+                " known",
+                hint="--raw_form and --json show it as it is",
+            )
+        some |= bool(len(frame))
+        kept = np.flatnonzero(chooser(frame)[1])
+        if not len(kept):
+            continue
+        series, before = frame.series, found.get(frame.series)
+        if before is None:
+            record = Record(
+                series.kdamond, series.context, series.scheme, series.target_id, source.intervals(series), (),
+                source.filters(series), source.data_source(series),
+            )  # fmt: skip
+            offset = int(frame.wall_offset_ns[kept[0]]) if frame.wall_offset_ns is not None else 0
+            before = Outline(record, int(frame.start_ns[kept[0]]), 0, offset, 0)
+        found[series] = before._replace(last_ns=int(frame.end_ns[kept[-1]]), snapshots=before.snapshots + len(kept))
+    if some and not found:
+        raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
+    return found
+
+
+def layout(found: Mapping[Series, Outline], options: Options) -> Templates:
+    """The templates, decided once for all series."""
+    records = [outline.record for outline in found.values()]
+    known = Facts(
+        records=len(records),
+        several_snapshots=any(outline.snapshots > 1 for outline in found.values()),
+        filtered=any(item.get("filter_type") in PAGE_FILTERS for record in records for item in record.filters),
+        tuned=any(record.intervals is not None and record.intervals.goal.active for record in records),
+        sourced=any(record.data_source == "damon_stat" for record in records),
+    )
+    return styles.apply_edits(
+        styles.templates(
+            options.style, known, region_box=options.region_box, total_sz_only=options.total_sz_only, compat=False
+        ),
+        options.edits,
+    )
+
+
+class _RecordView(RecordView):
+    """The head and tail of a record that is not held."""
+
+    def __init__(self, outline: Outline, options: Options, templates: Templates, *, color: bool) -> None:
+        super().__init__(outline.record, options, templates, color=color)
+        self._outline = outline
+        self.start_ns = outline.first_ns
+
+    @property
+    def abs_start_ns(self) -> int:
+        return self._outline.first_ns + self._outline.wall_offset_ns
+
+    @property
+    def duration_ns(self) -> int:
+        return self._outline.last_ns - self._outline.first_ns
+
+
+def render(
+    source: Source, found: Mapping[Series, Outline], templates: Templates, options: Options, term: Term
+) -> Iterator[str]:
+    """The lines of the report; an item may be a block of many lines."""
+    for series, outline in found.items():
+        view = _RecordView(outline, options, templates, color=term.color)
+        if templates.record_head:
+            yield _block(templates.record_head, RECORD, view, options)
+        chooser = Chooser(options.selection)
+        shown = False
+        for frame in _small(source, series):
+            kept, snapshots = chooser(frame)
+            for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view):
+                if shown:
+                    yield ""
+                shown = True
+                if block:
+                    yield block
+        if templates.record_tail:
+            yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _small(source: Source, series: Series) -> Iterator[Frame]:
+    """The frames of a series in pieces whose text stays in the processor's cache."""
+    for frame in source.frames():
+        if frame.series != series or not len(frame):
+            continue
+        step = max(_ROWS * len(frame) // max(len(frame.start), 1), 1)
+        for low in range(0, len(frame), step):
+            yield frame.slice(low, min(low + step, len(frame)))
+
+
+def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> Iterator[str]:
+    """The text of each chosen snapshot of a frame."""
+    options, templates = view.options, view.templates
+    heads = _template(templates.snapshot_head, frame, by_address, view)
+    tails = _template(templates.snapshot_tail, frame, by_address, view)
+    bodies: Sequence[str] = [""] * len(frame)
+    if templates.region and len(frame.start):
+        bodies = glyphs.text(_line(templates.region, frame, options), frame.first)
+    for index in chosen.tolist():
+        parts = (heads(index) if heads else "", bodies[index], tails(index) if tails else "")
+        yield "\n".join(part for part, there in zip(parts, (heads, bodies[index], tails), strict=True) if there)
+
+
+def _ordered(frame: Frame, options: Options) -> Frame:
+    """The regions of each snapshot in the order asked for; of several keys the last dominates."""
+    if all(key == "address" and not descending for key, descending in options.sort):
+        return frame
+    columns: dict[str, Callable[[], Ints]] = {
+        "address": lambda: frame.start,
+        "access_rate": lambda: frame.nr_accesses,
+        "age": lambda: frame.age,
+        "size": lambda: frame.sizes,
+        "temperature": lambda: temperatures(frame, options.weights),
+    }
+    keys = []
+    for key, descending in options.sort:
+        column = columns[key]().astype(np.int64)
+        keys.append(-column if descending else column)
+    order = np.lexsort((*keys, frame.snapshot()))
+    return replace(
+        frame, start=frame.start[order], end=frame.end[order], nr_accesses=frame.nr_accesses[order],
+        age=frame.age[order], passed=None if frame.passed is None else frame.passed[order],
+    )  # fmt: skip
+
+
+# regions
+
+
+def _line(template: str, frame: Frame, options: Options) -> list[Glyphs]:
+    count = len(frame.start)
+    columns = []
+    for part in _parts(template, REGION):
+        if isinstance(part, str):
+            if part:
+                columns.append(glyphs.literal(part, count))
+        else:
+            columns.append(_REGION[part.name](frame, options, options.min_chars.get(part.name, 0)))
+    return columns
+
+
+def _sizes(column: Ints, options: Options, width: int) -> Glyphs:
+    if options.raw or int(column.max()) >= 2**53:
+        return glyphs.distinct(column, lambda value: units.size(value, raw=options.raw), width)
+    return glyphs.sizes(column, width)
+
+
+def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Glyphs:
+    """What depends on the intervals too: `show(value, sample_us, aggr_us)`."""
+    if (frame.aggr_us == frame.aggr_us[0]).all() and (frame.sample_us == frame.sample_us[0]).all():
+        sample, aggr = int(frame.sample_us[0]), int(frame.aggr_us[0])
+        return glyphs.distinct(column, lambda value: show(value, sample, aggr), width)
+    triples = np.stack((column, frame.per_region(frame.sample_us), frame.per_region(frame.aggr_us)), axis=1)
+    values, index = np.unique(triples, axis=0, return_inverse=True)
+    return glyphs.known([show(*row) for row in values.tolist()], index.reshape(-1), width)
+
+
+def _passed(frame: Frame, options: Options, width: int) -> Glyphs:
+    if frame.passed is None:
+        return glyphs.literal("N/A".ljust(width), len(frame.start))
+    return _sizes(frame.passed, options, width)
+
+
+_REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
+    "<index>": lambda frame, options, width: glyphs.distinct(
+        np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), str, width
+    ),
+    "<start address>": lambda frame, options, width: _sizes(frame.start, options, width),
+    "<end address>": lambda frame, options, width: _sizes(frame.end, options, width),
+    "<size>": lambda frame, options, width: _sizes(frame.sizes, options, width),
+    "<access rate>": lambda frame, options, width: _by_aggr(
+        frame, frame.nr_accesses, lambda n, sample, aggr: units.percent(n * 100 * sample / aggr, raw=options.raw), width
+    ),
+    "<access hz>": lambda frame, options, width: _by_aggr(
+        frame, frame.nr_accesses, lambda n, _, aggr: units.hz(n * 1_000_000 / aggr, raw=options.raw), width
+    ),
+    "<age>": lambda frame, options, width: _by_aggr(
+        frame,
+        np.maximum(frame.age, 0),
+        lambda n, _, aggr: units.time(n * aggr * 1000, raw=options.raw, raw_unit="us"),
+        width,
+    ),
+    "<temperature>": lambda frame, options, width: glyphs.distinct(
+        temperatures(frame, options.weights), lambda value: units.number(value, raw=options.raw), width
+    ),
+    "<filters passed bytes>": _passed,
+}
+
+
+# snapshots
+
+
+def _template(template: str, frame: Frame, by_address: Frame, view: RecordView) -> Callable[[int], str] | None:
+    """What shows a template for the snapshot of an index."""
+    if not template:
+        return None
+    options = view.options
+    parts: list[str | Callable[[int], str]] = []
+    for part in _parts(template, SNAPSHOT):
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        quick = _SNAPSHOT.get(part.name)
+        one = quick(by_address, view) if quick else _slowly(part, frame, by_address, view)
+        width = options.min_chars.get(part.name, 0)
+        parts.append(_wide(one, width) if width else one)
+    return lambda index: "".join(part if isinstance(part, str) else part(index) for part in parts)
+
+
+def _wide(one: Callable[[int], str], width: int) -> Callable[[int], str]:
+    return lambda index: one(index).ljust(width)
+
+
+def _slowly(keyword: Keyword, frame: Frame, by_address: Frame, view: RecordView) -> Callable[[int], str]:
+    return lambda index: keyword.show(_snapshot_view(by_address, view, index))
+
+
+def _snapshot_view(frame: Frame, view: RecordView, index: int) -> SnapshotView:
+    rows = slice(int(frame.first[index]), int(frame.first[index + 1]))
+    snapshot = Snapshot(
+        view.record.kdamond, view.record.context, 0, int(frame.start_ns[index]), int(frame.end_ns[index]),
+        0 if frame.wall_offset_ns is None else int(frame.wall_offset_ns[index]),
+        int(frame.sample_us[index]), int(frame.aggr_us[index]),
+        Regions(
+            frame.start[rows].tolist(), frame.end[rows].tolist(), frame.nr_accesses[rows].tolist(),
+            frame.age[rows].tolist(), None, None if frame.passed is None else frame.passed[rows].tolist(),
+        ),
+    )  # fmt: skip
+    return SnapshotView(view, snapshot, snapshot.regions.total_bytes(), {})
+
+
+def _each(column: Ints, show: Callable[[int], str]) -> Callable[[int], str]:
+    values = column.tolist()
+    return lambda index: show(values[index])
+
+
+def _time(pick: Callable[[Frame, RecordView], Ints]) -> Callable[[Frame, RecordView], Callable[[int], str]]:
+    return lambda frame, view: _each(pick(frame, view), lambda value: units.time(value, raw=view.options.raw))
+
+
+def _same_intervals(frame: Frame, view: RecordView) -> Callable[[int], str]:
+    known: dict[tuple[int, int], str] = {}
+    show = SNAPSHOT["<snapshot intervals>"].show
+
+    def one(index: int) -> str:
+        key = int(frame.sample_us[index]), int(frame.aggr_us[index])
+        if key not in known:
+            known[key] = show(_snapshot_view(frame, view, index))
+        return known[key]
+
+    return one
+
+
+def _bandwidth(frame: Frame, view: RecordView) -> Callable[[int], str]:
+    seen = frame.sums(frame.sizes * frame.nr_accesses).tolist()
+    aggr = frame.aggr_us.tolist()
+    return lambda index: units.bandwidth(seen[index] * 1_000_000 / aggr[index], raw=view.options.raw)
+
+
+def _heatmap(frame: Frame, view: RecordView) -> Callable[[int], str]:
+    """Heatmaps of all snapshots whose regions do not overlap; the others' one by one."""
+    slow = SNAPSHOT["<heatmap>"].show
+    quick = heat_lines(frame, view)
+    return lambda index: quick[index] if quick[index] is not None else slow(_snapshot_view(frame, view, index))
+
+
+def heat_lines(frame: Frame, view: RecordView) -> list[Any]:
+    """`<heatmap>` of each snapshot, as `measure.heat_line` computes it; None where that has to be asked.
+
+    Regions are cut where a column begins; each piece adds its bytes times its temperature to its column. Products have
+    74 bits, so long doubles (64 bits, rounded once more to a double) are as good as exact.
+    """
+    options = view.options
+    width, count = options.heatmap_width, len(frame)
+    made: list[Any] = [None] * count
+    regions = np.diff(frame.first)
+    if options.heatmap_static or not len(frame.start):
+        return made
+    overlaps = np.zeros(count, dtype=bool)
+    inside = np.ones(max(len(frame.start) - 1, 0), dtype=bool)
+    inner = frame.first[1:-1]
+    inside[inner[(inner > 0) & (inner < len(frame.start))] - 1] = False
+    wrong = np.flatnonzero((frame.start[1:] < frame.end[:-1]) & inside)
+    snapshot = frame.snapshot()
+    overlaps[snapshot[wrong]] = True
+    span = frame.sums(frame.sizes)
+    base = frame.start[np.minimum(frame.first[:-1], len(frame.start) - 1)]
+    fits = (regions > 0) & ~overlaps & (span > 0) & (span < 2**52 // max(width, 1))
+    reach = np.zeros(count, dtype=np.int64)
+    reach[regions > 0] = frame.end[frame.first[1:][regions > 0] - 1] - base[regions > 0]
+    fits &= reach < 2**62 // max(width, 1)
+    if not fits.all():
+        frame_rows = fits[snapshot]
+    else:
+        frame_rows = np.ones(len(frame.start), dtype=bool)
+    heats = temperatures(frame, options.weights)
+    rows = np.flatnonzero(frame_rows & (frame.end > frame.start))
+    shot = snapshot[rows]
+    low = frame.start[rows] - base[shot]
+    high = frame.end[rows] - base[shot]
+    spans = span[shot]
+    first_cell, last_cell = low * width // spans, (high - 1) * width // spans
+    pieces = last_cell - first_cell + 1
+    owner = np.repeat(np.arange(len(rows)), pieces)
+    cell = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + first_cell[owner]
+    begin = -(-cell * spans[owner] // width)
+    finish = -(-(cell + 1) * spans[owner] // width)
+    bytes_in = np.minimum(high[owner], finish) - np.maximum(low[owner], begin)
+    keep = bytes_in > 0
+    owner, cell, bytes_in = owner[keep], cell[keep], bytes_in[keep]
+    if not len(cell):
+        return made
+    whose = shot[owner]
+    change = np.flatnonzero((cell[1:] != cell[:-1]) | (whose[1:] != whose[:-1])) + 1
+    heads = np.concatenate(([0], change))
+    weight = np.add.reduceat(bytes_in.astype(np.longdouble) * heats[rows][owner], heads)
+    values = (weight / np.add.reduceat(bytes_in, heads)).astype(np.float64)
+    cell, whose = cell[heads], whose[heads]
+    bounds = np.searchsorted(whose, np.arange(count + 1))
+    there = np.flatnonzero(np.diff(bounds) > 0)
+    lowest = np.minimum.reduceat(values, bounds[there])
+    highest = np.maximum.reduceat(values, bounds[there])
+    unit = (highest - lowest) / 9
+    unit = np.where(unit != 0, unit, np.where(highest != 0, highest / 9, 1.0))
+    each = np.repeat(np.arange(len(there)), np.diff(bounds)[there])
+    levels = ((values - lowest[each]) / unit[each]).astype(np.int64)
+    gaps = np.diff(cell, prepend=0) - 1
+    gaps[bounds[there]] = 0
+    text = (levels + ord("0")).astype(np.uint8).tobytes().decode()
+    shades = levels.tolist()
+    for place, index in enumerate(there.tolist()):
+        if not fits[index]:
+            continue
+        left, right = int(bounds[index]), int(bounds[index + 1])
+        cuts = (np.flatnonzero(gaps[left:right]) + left).tolist()
+        drawn, at = [], left
+        for stop in [*cuts, right]:
+            if view.color:
+                drawn.append(colors.digits(shades[at:stop], options.heatmap_colorset, color=True))
+            else:
+                drawn.append(text[at:stop])
+            if stop < right:
+                gap = int(gaps[stop])
+                drawn.append("[...]" if gap > 4 else "." * gap)
+            at = stop
+        least, most = (units.number(value, raw=options.raw) for value in (float(lowest[place]), float(highest[place])))
+        column = units.size(int(span[index]) / width, raw=options.raw)
+        made[index] = f"{''.join(drawn)}\n# min/max temperatures: {least}, {most}, column size: {column}"
+    return made
+
+
+_SNAPSHOT: dict[str, Callable[[Frame, RecordView], Callable[[int], str]]] = {
+    "<heatmap>": _heatmap,
+    "<total bytes>": lambda frame, view: _each(
+        frame.sums(frame.sizes), lambda value: units.size(value, raw=view.options.raw)
+    ),
+    "<duration>": _time(lambda frame, view: frame.end_ns - frame.start_ns),
+    "<start time>": _time(lambda frame, view: frame.start_ns - view.start_ns),
+    "<end time>": _time(lambda frame, view: frame.end_ns - view.start_ns),
+    "<number of regions>": lambda frame, view: _each(
+        np.diff(frame.first), lambda value: units.number(value, raw=view.options.raw)
+    ),
+    "<snapshot intervals>": _same_intervals,
+    "<estimated memory bandwidth>": _bandwidth,
+}

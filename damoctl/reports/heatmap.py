@@ -1,0 +1,480 @@
+"""`report heatmap`: how often memory was accessed, as a picture of time by addresses.
+
+`compute` chooses series and ranges by the guide and makes a `Map` for each; `render` draws them with characters or as
+numbers, `heatmap_image` as files. A pixel's heat is the mean over its time and addresses of the access rate that
+DAMON saw there: what a region tells holds for its addresses, from the end of the snapshot before (or, where there is
+none so near, since it is as old as it is) to the end of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damoctl.reports import guide as guides
+from damoctl.reports.frames import Flags, Floats, Frame, Ints, Series, Source
+from damoctl.reports.guide import Guide
+from damoctl.term import heat as colors
+from damoctl.term.term import Term
+from damod import units
+from damod.errors import NoData, UsageError
+
+# At most so many pixels of snapshots by columns are worked on at once (8 bytes each).
+_PIXELS = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Which map to draw. `resol` is pixels in time and in addresses; ranges are (start, end, base), base a word too."""
+
+    resol: tuple[int, int] = (40, 80)
+    kdamond: int | None = None
+    context: int | None = None
+    scheme: int | None = None
+    target_id: int | None = None
+    time_range: tuple[int, int, str | int] | None = None
+    address_ranges: Sequence[tuple[int, int, str | int]] = ()
+    draw_all: bool = False
+    df_passed: bool = False
+    by_temperature: bool = False
+    weights: tuple[float, float] = (1.0, 1.0)
+    compat: bool = False
+
+
+class Map(NamedTuple):
+    """One picture: `heat[t, a]` of pixel row t (time) and column a (addresses), NaN where nothing was watched.
+
+    `times` are in ns on the record's clock, `addresses` in bytes (or sizes, if regions were ordered by temperature).
+    `unit` is "hz", or "samples" where the record lacks the intervals.
+    """
+
+    series: Series
+    times: tuple[int, int]
+    addresses: tuple[int, int]
+    heat: Floats
+    unit: str
+    by_size: bool = False
+    # address ranges by the name of the mapping in them, for the legend
+    names: Sequence[tuple[int, int, str]] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Least and greatest heat, or None where nothing was watched."""
+        known = self.heat[~np.isnan(self.heat)]
+        return (float(known.min()), float(known.max())) if len(known) else None
+
+    def to_plain(self) -> dict[str, Any]:
+        rows = [[None if np.isnan(value) else float(value) for value in row] for row in self.heat]
+        return {
+            **self.series.to_plain(),
+            "time_range_ns": list(self.times),
+            "size_range" if self.by_size else "address_range": list(self.addresses),
+            "resolution": list(self.heat.shape),
+            "unit": self.unit,
+            "heat": rows,
+            "mappings": [{"start": start, "end": end, "name": name} for start, end, name in self.names],
+        }
+
+
+def chosen(found: Sequence[Guide], options: Options) -> Guide:
+    """The guide of the series that the options name; what they do not name is as in the guide with most memory."""
+    first = found[0].series
+    wanted = Series(
+        first.kdamond if options.kdamond is None else options.kdamond,
+        first.context if options.context is None else options.context,
+        first.scheme if options.scheme is None else options.scheme,
+        first.target_id if options.target_id is None else options.target_id,
+    )
+    for guide in found:
+        if guide.series == wanted:
+            return guide
+    named = [guide for guide in found if _matches(guide.series, options)]
+    if named:
+        return named[0]
+    raise NoData(f"the record has nothing of {_said(options)}", hint="--guide_human shows what it has")
+
+
+def _matches(series: Series, options: Options) -> bool:
+    wanted = (options.kdamond, options.context, options.scheme, options.target_id)
+    return all(value is None or value == own for value, own in zip(wanted, series, strict=True))
+
+
+def _said(options: Options) -> str:
+    names = (("kdamond", options.kdamond), ("context", options.context), ("scheme", options.scheme),
+             ("target", options.target_id))  # fmt: skip
+    return ", ".join(f"{name} {value}" for name, value in names if value is not None)
+
+
+def time_range(guide: Guide, options: Options) -> tuple[int, int]:
+    """The times to draw, in ns."""
+    if options.time_range is None:
+        return guide.start_ns, guide.end_ns
+    low, high, base = options.time_range
+    zero = {"guided": guide.start_ns, "guided_end": guide.end_ns}.get(base, 0) if isinstance(base, str) else base
+    low, high = low + zero, high + zero
+    if low >= high:
+        raise UsageError(f"--time_range {low} {high}: the end is not after the start")
+    if high <= guide.start_ns or low >= guide.end_ns:
+        raise NoData(
+            f"nothing was recorded from {units.time(low)} to {units.time(high)}",
+            hint=f"the record is from {units.time(guide.start_ns)} to {units.time(guide.end_ns)};"
+            " `--time_range 0 10s guided` counts from its start",
+        )
+    return low, high
+
+
+def address_ranges(guide: Guide, options: Options, sizes: tuple[int, int] | None) -> list[tuple[int, int]]:
+    """The address ranges to draw, one map each."""
+    stretches = list(guide.stretches)
+    if not stretches:
+        raise NoData("the record has no regions", hint="--guide_human shows what it has")
+    found = []
+    for index, (low, high, base) in enumerate(options.address_ranges):
+        if isinstance(base, str):
+            if index >= len(stretches):
+                raise UsageError(
+                    f"--address_range {low} {high} guided: the guide has {len(stretches)} ranges, this would be"
+                    f" number {index + 1}"
+                )
+            base = stretches[index].start
+        if low >= high:
+            raise UsageError(f"--address_range {low} {high}: the end is not above the start")
+        found.append((low + base, high + base))
+    if found:
+        return found
+    if sizes is not None:
+        return [sizes]
+    if options.draw_all:
+        return [(stretch.start, stretch.end) for stretch in stretches]
+    hottest = max(stretches, key=lambda stretch: stretch.heat)
+    return [(hottest.start, hottest.end)]
+
+
+def compute(source: Source, options: Options) -> list[Map]:
+    """The maps that the options ask for. NoData if the record has nothing of it."""
+    found = guides.compute(source)
+    if not found:
+        raise NoData(f"{source.name} has no snapshots", hint="nothing was monitored, or the recording just began")
+    guide = chosen(found, options)
+    times = time_range(guide, options)
+    sizes = (0, _largest(source, guide.series)) if options.by_temperature else None
+    spans = address_ranges(guide, options, sizes)
+    if options.compat:
+        from damoctl.reports.heatmap_compat import heats
+
+        pictures = heats(source, guide.series, times, spans, options)
+        known = source.intervals(guide.series) is not None
+    else:
+        canvases = [Canvas(times, span, options.resol) for span in spans]
+        known = _draw(source, guide.series, canvases, options)
+        pictures = [canvas.heat() for canvas in canvases]
+    unit = "hz" if known else "samples"
+    return [
+        Map(guide.series, times, span, heat, unit, options.by_temperature)
+        for span, heat in zip(spans, pictures, strict=True)
+    ]
+
+
+def _largest(source: Source, series: Series) -> int:
+    """The most bytes that a snapshot of the series has."""
+    return max(
+        (int(frame.sums(frame.sizes).max()) for frame in source.frames(()) if frame.series == series and len(frame)),
+        default=0,
+    )
+
+
+def _draw(source: Source, series: Series, canvases: Sequence[Canvas], options: Options) -> bool:
+    """Draw all frames; tells whether heats are in hz."""
+    known: bool | None = None
+    before: int | None = None
+    need = {"start_ns", "intervals", "age"} | ({"passed"} if options.df_passed else set())
+    for frame in source.frames(need):
+        if frame.series != series or not len(frame):
+            continue
+        if known is None:
+            known = bool((frame.aggr_us > 0).all())
+        if options.by_temperature:
+            frame = by_temperature(frame, options.weights)
+        strips = cut_in_strips(frame, before, known=known, df_passed=options.df_passed)
+        before = int(frame.end_ns[-1])
+        for canvas in canvases:
+            canvas.add(strips)
+    return bool(known)
+
+
+def heat_values(frame: Frame, *, known: bool, df_passed: bool) -> Floats:
+    """Per region the access rate: in hz, or in samples where intervals are not known."""
+    values = frame.nr_accesses.astype(np.float64)
+    if known:
+        values *= frame.per_region(1e6 / np.maximum(frame.aggr_us, 1))
+    if df_passed:
+        if frame.passed is None:
+            raise NoData(
+                "the record lacks the bytes that passed filters",
+                hint="record with --snapshot and --snapshot_damos_filter",
+            )
+        values *= frame.passed / np.maximum(frame.sizes, 1)
+    return values
+
+
+class Strips(NamedTuple):
+    """Snapshots as strips to draw: what regions tell holds from `begins` to `ends` of their strip, in ns.
+
+    The regions of strip i are ``first[i]:first[i + 1]`` of the columns; `values` times `scale` of their strip is their
+    heat.
+    """
+
+    first: Ints
+    begins: Ints
+    ends: Ints
+    scale: Floats
+    start: Ints
+    end: Ints
+    values: NDArray[Any]
+
+
+def cut_in_strips(frame: Frame, before: int | None, *, known: bool, df_passed: bool) -> Strips:
+    """One strip per snapshot; several where its regions hold since different times.
+
+    A region holds as long as its age says, but not from before the end of the snapshot before (`before` for the first).
+    Snapshots that follow on each other, as in a full recording, tell of themselves alone.
+    """
+    values: NDArray[Any] = frame.nr_accesses
+    scale = 1e6 / np.maximum(frame.aggr_us, 1) if known else np.ones(len(frame))
+    if df_passed:
+        values, scale = heat_values(frame, known=known, df_passed=True), np.ones(len(frame))
+    last = np.empty(len(frame), dtype=np.int64)
+    last[1:] = frame.end_ns[:-1]
+    last[0] = np.iinfo(np.int64).min if before is None else before
+    if (last >= frame.start_ns).all():
+        begins = np.maximum(last, frame.start_ns)
+        return Strips(frame.first, begins, frame.end_ns, scale, frame.start, frame.end, values)
+    old = np.maximum(frame.age.astype(np.int64), 0) * frame.per_region(frame.aggr_us * 1000)
+    since = np.maximum(frame.per_region(frame.start_ns) - old, frame.per_region(last))
+    snapshot = frame.snapshot()
+    order = np.lexsort((frame.start, since, snapshot))
+    since, snapshot = since[order], snapshot[order]
+    change = np.flatnonzero((since[1:] != since[:-1]) | (snapshot[1:] != snapshot[:-1])) + 1
+    heads = np.concatenate(([0], change)) if len(since) else change
+    return Strips(
+        np.append(heads, len(since)),
+        since[heads],
+        frame.end_ns[snapshot[heads]],
+        scale[snapshot[heads]],
+        frame.start[order],
+        frame.end[order],
+        values[order],
+    )
+
+
+def by_temperature(frame: Frame, weights: tuple[float, float]) -> Frame:
+    """The regions of each snapshot in order of temperature, hottest first, as if their memory began at 0."""
+    sample, aggr = (frame.per_region(np.maximum(column, 1)) for column in (frame.sample_us, frame.aggr_us))
+    by_rate, by_age = weights
+    heats = frame.nr_accesses * 100.0 * sample / aggr * by_rate + np.maximum(frame.age, 0) * aggr * by_age
+    heats = np.where(frame.nr_accesses > 0, heats, -heats)
+    order = np.lexsort((-heats, frame.snapshot()))
+    sizes = frame.sizes[order]
+    ends = np.cumsum(sizes) if len(sizes) else sizes
+    if len(sizes):
+        totals = np.concatenate(([0], ends))[frame.first[:-1]]
+        ends = ends - frame.per_region(totals)
+    return Frame(
+        frame.series, frame.first, frame.start_ns, frame.end_ns, frame.sample_us, frame.aggr_us,
+        ends - sizes, ends, frame.nr_accesses[order], frame.age[order],
+        None if frame.passed is None else frame.passed[order], frame.wall_offset_ns,
+    )  # fmt: skip
+
+
+class Canvas:
+    """A picture while frames are drawn on it, `resol` pixels of time by addresses.
+
+    Drawing is in two steps. Along the addresses each snapshot becomes a row: a region adds its rate from its start on
+    and takes it away from its end on, so only borders between different rates cost anything, and a running sum over
+    the columns gives the integral. Along the time each row adds to the pixels that its window overlaps.
+    """
+
+    def __init__(self, times: tuple[int, int], addresses: tuple[int, int], resol: tuple[int, int]) -> None:
+        self.times, self.addresses = times, addresses
+        self.rows, self.columns = resol
+        self._heat: Floats = np.zeros(resol)
+        self._seen: Floats = np.zeros(resol)
+
+    def add(self, strips: Strips) -> None:
+        """Draw some strips."""
+        low, high = self.times
+        there = np.flatnonzero((strips.ends > low) & (strips.begins < high))
+        if not len(there):
+            return
+        step = max(_PIXELS // (self.columns + 2), 1)
+        for top in range(int(there[0]), int(there[-1]) + 1, step):
+            bottom = min(top + step, int(there[-1]) + 1)
+            part = slice(int(strips.first[top]), int(strips.first[bottom]))
+            heat, seen = self._profile(
+                strips.start[part], strips.end[part], strips.values[part],
+                strips.first[top : bottom + 1] - strips.first[top],
+            )  # fmt: skip
+            heat *= strips.scale[top:bottom, None]
+            self._blend(strips.begins[top:bottom], strips.ends[top:bottom], heat, seen)
+
+    def _profile(self, start: Ints, end: Ints, values: NDArray[Any], first: Ints) -> tuple[Floats, Floats]:
+        """Per strip and column the integral of the values over the addresses, in columns; and how much was watched."""
+        rows = len(first) - 1
+        joined: Flags = np.zeros(len(start) + 1, dtype=bool)
+        np.equal(start[1:], end[:-1], out=joined[1:-1])
+        joined[first] = False
+        rise = values.copy()
+        rise[1:] -= values[:-1] * joined[1:-1]
+        up, down, heads = np.flatnonzero(rise), np.flatnonzero(~joined[1:]), np.flatnonzero(~joined[:-1])
+        up_row, down_row, head_row = (np.searchsorted(first, places, "right") - 1 for places in (up, down, heads))
+        heat = self._steps(start[up], rise[up], up_row, rows)
+        heat -= self._steps(end[down], values[down], down_row, rows)
+        seen = self._steps(start[heads], np.ones(len(heads)), head_row, rows)
+        seen -= self._steps(end[down], np.ones(len(down)), down_row, rows)
+        return heat.cumsum(axis=1)[:, : self.columns], seen.cumsum(axis=1)[:, : self.columns]
+
+    def _steps(self, at: Ints, rise: NDArray[Any], row: Ints, rows: int) -> Floats:
+        """Steps of height `rise` at addresses, so that the running sum over columns is the integral per column."""
+        low, high = self.addresses
+        unit = (high - low) / self.columns
+        if not len(at):
+            return np.zeros((rows, self.columns + 2))
+        place = (np.clip(at, low, high) - low) / unit
+        column = np.minimum(place.astype(np.int64), self.columns)
+        rest = place - column
+        index = row * (self.columns + 2) + column
+        size = rows * (self.columns + 2)
+        made = np.bincount(index, weights=rise * (1 - rest), minlength=size)
+        made += np.bincount(index + 1, weights=rise * rest, minlength=size)
+        return np.asarray(made.reshape(rows, self.columns + 2), dtype=np.float64)
+
+    def _blend(self, begins: Ints, ends: Ints, heat: Floats, seen: Floats) -> None:
+        """Add rows that hold from `begins` to `ends` to the pixels of time that they overlap."""
+        low, high = self.times
+        unit = (high - low) / self.rows
+        first = (np.clip(begins, low, high) - low) / unit
+        last = (np.clip(ends, low, high) - low) / unit
+        above = max(int(first.min()), 0)
+        below = min(int(np.ceil(last.max())), self.rows)
+        if below <= above:
+            return
+        edges = np.arange(above, below)[:, None]
+        share = np.minimum(last, edges + 1) - np.maximum(first, edges)
+        np.maximum(share, 0, out=share)
+        self._heat[above:below] += share @ heat
+        self._seen[above:below] += share @ seen
+
+    def heat(self) -> Floats:
+        """The picture: NaN where nothing was watched. Running sums leave dust; below 1e-9 of the hottest is zero."""
+        found = np.where(self._seen > 1e-9, self._heat, np.nan)
+        top = np.nanmax(found, initial=0.0)
+        found[np.abs(found) <= top * 1e-9] = 0.0
+        return np.asarray(np.maximum(found, 0.0))
+
+
+def levels(heat: Floats, *, compat: bool) -> Sequence[Sequence[int | None]]:
+    """Digits of the pixels: ten equal steps from the least to the greatest heat; None where nothing was watched.
+
+    damo (`compat`) adds one to the greatest, so that its digits end at 8.
+    """
+    known = heat[~np.isnan(heat)]
+    if not len(known):
+        return [[None] * heat.shape[1] for _ in range(heat.shape[0])]
+    low, high = float(known.min()), float(known.max())
+    if compat:
+        scaled = (heat - low) / ((high + 1 - low) / 9)
+    elif high > low:
+        scaled = np.minimum((heat - low) * (10 / (high - low)), 9)
+    else:
+        scaled = np.full(heat.shape, 9.0 if high > 0 else 0.0)
+    return [
+        [None if np.isnan(pixel) else int(value) for pixel, value in zip(row, digits, strict=True)]
+        for row, digits in zip(heat, scaled, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How to print maps. `raw` is the tab-separated form, `absolute_*` of its times and addresses."""
+
+    colorset: str = "gray"
+    skip_example: bool = False
+    raw: bool = False
+    absolute_time: bool = False
+    absolute_address: bool = False
+    compat: bool = False
+
+
+def render(maps: Sequence[Map], look: Look, term: Term) -> Iterator[str]:
+    """The lines of all maps."""
+    for index, drawn in enumerate(maps):
+        if look.raw:
+            yield from raw_lines(drawn, look)
+            continue
+        if index and not look.compat:
+            yield ""
+        yield from _picture(drawn, look, term)
+
+
+def raw_lines(drawn: Map, look: Look) -> Iterator[str]:
+    """``time, address, heat`` of each pixel, tab separated."""
+    rows, columns = drawn.heat.shape
+    times, places = _edges(drawn.times, rows, look.compat), _edges(drawn.addresses, columns, look.compat)
+    zero = 0 if look.absolute_time else drawn.times[0]
+    base = 0 if look.absolute_address else drawn.addresses[0]
+    for at, row in zip(times, drawn.heat.tolist(), strict=True):
+        for place, value in zip(places, row, strict=True):
+            yield f"{at - zero}\t{place - base}\t{'NaN' if value != value else value}"
+
+
+def _edges(span: tuple[int, int], count: int, compat: bool) -> list[int]:
+    low, high = span
+    if compat:
+        return [low + index * ((high - low) // count) for index in range(count)]
+    return [low + index * (high - low) // count for index in range(count)]
+
+
+def _picture(drawn: Map, look: Look, term: Term) -> Iterator[str]:
+    bounds = drawn.bounds
+    if bounds is not None or not look.compat:
+        for row in levels(drawn.heat, compat=look.compat):
+            yield colors.cells(row, look.colorset, color=term.color)
+    yield from legend(drawn, look, term)
+
+
+def legend(drawn: Map, look: Look, term: Term) -> Iterator[str]:
+    """What digits and axes mean."""
+    bounds = drawn.bounds
+    if not look.skip_example:
+        example = colors.digits(range(10), look.colorset, color=term.color)
+        said = f"{bounds[0]:.3f}-{bounds[1]:.3f} {drawn.unit}" if bounds else "nothing was watched"
+        yield f"# access_frequency: {example} ({said})"
+    (low, high), (begin, end) = drawn.addresses, drawn.times
+    rows, columns = drawn.heat.shape
+    yield (
+        f"# x-axis: {'size' if drawn.by_size and not look.compat else 'space'} {_range(low, high)}"
+        f" ({units.size(high - low)})"
+    )
+    yield f"# y-axis: time [{units.time(begin)}, {units.time(end)}) ({units.time(end - begin)})"
+    if look.compat:
+        width: float = (high - low) // columns
+        tall: float = (end - begin) // rows
+    else:
+        width, tall = (high - low) / columns, (end - begin) / rows
+    yield f"# resolution: {columns}x{rows} ({units.size(width)} and {units.time(tall)} for each character)"
+    for start, stop, name in drawn.names:
+        first, last = ((place - low) * columns // (high - low) for place in (start, stop - 1))
+        yield f"# columns {first}-{last}: {name} ({units.size(stop - start)})"
+
+
+def _range(low: int, high: int) -> str:
+    return f"[{units.size(low, digits=6)}, {units.size(high, digits=6)})"
+
+
+def to_plain(maps: Sequence[Map]) -> Mapping[str, Any]:
+    """The value of ``--json``."""
+    return {"maps": [drawn.to_plain() for drawn in maps]}

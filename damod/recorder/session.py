@@ -1,0 +1,602 @@
+"""One recording from its first event to its last sealed file: read, put together, write, rotate, end.
+
+The loop wakes when somebody says something, and a few times a second to take what the ring has. It is not woken by the
+ring itself: at each event would cost more than all the rest, and the ring is large enough to hold seconds.
+
+What ends it: a stop from the daemon or the caller, the daemon or the caller being gone, the time being over, or all of
+its kdamonds having ended. Sealing is done by children (`recorder.seal`), so that a rotation takes no longer than a
+rename, and the memory of Parquet's writer is not ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+# Loaded while we are ourselves: the caller may not be able to read where it lies.
+import pyarrow.compute
+import pyarrow.ipc  # noqa: F401
+
+from damod import __version__
+from damod.access.select import Selection
+from damod.access.select import snapshots as selected
+from damod.access.snapshot import Regions, Snapshot
+from damod.errors import DamodError, DiskFull, NotAllowed
+from damod.kernel import events as event_formats
+from damod.kernel.interface import RawRing
+from damod.kernel.tracefs import TraceFs
+from damod.recorder.assemble import Assembler, Intervals, Whole
+from damod.recorder.bulk import BulkReader
+from damod.recorder.channel import Channel, PipedRing, pack
+from damod.recorder.job import ACCESS, EVENTS, PROFILE, Job, Message, seal_command, watch
+from damod.recorder.perf import EVENTS_WORDS, PROFILE_WORDS, Perf
+from damod.recorder.place import SIDES, Place, part
+from damod.recorder.sides import Sides, write_kdamonds
+from damod.records.schema import RecordMeta
+from damod.records.writer import RecordWriter
+
+READ_S = 0.4
+"""How often the ring is emptied into the file: what is older than this, and a little, survives a crash."""
+SIDES_S = 1.0
+# Reads in a row of a ring that fills as fast as it is read, before somebody else is listened to.
+_READS = 16
+_ROOM_BYTES = 1 << 20
+_ASK_AHEAD_S = 2.0
+_SEAL_POLL_S = 0.05
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was recorded so far. `lost` are events that the ring or a full disk cost, `incomplete` snapshots that
+    were not written for missing some of their events."""
+
+    snapshots: int = 0
+    regions: int = 0
+    lost: int = 0
+    incomplete: int = 0
+    sealed_bytes: int = 0
+    segments: list[str] = field(default_factory=list)
+
+
+class Session:
+    """A recorder at work. `run()` returns the exit status."""
+
+    def __init__(
+        self,
+        job: Job,
+        directory: int,
+        channel: Channel,
+        *,
+        leash: socket.socket | None = None,
+        pages: socket.socket | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.job = job
+        self.place = Place(directory, job.out, job.mode, job.caller)
+        self.counts = Counts()
+        self.problems: list[str] = []
+        self._channel = channel
+        self._leash = leash
+        self._pages = pages
+        self._monotonic_ns = monotonic_ns
+        self._watches = {item.pid: item for item in job.watches}
+        self._kdamonds: Sequence[Mapping[str, Any]] = job.kdamonds
+        self._assembler = Assembler({item.pid: Intervals(item.sample_us, item.aggr_us) for item in job.watches})
+        self._reader: BulkReader | None = None
+        self._writer: RecordWriter | None = None
+        self._sides: Sides | None = None
+        self._perfs: list[Perf] = []
+        self._sealing: list[tuple[subprocess.Popen[bytes], str]] = []
+        self._unsealed: list[str] = []
+        self._stop = ""
+        self._aborted = False
+        self._no_room = False
+        self._asked = False
+        self._lost_unsaid = 0
+        self._snapshots = self._rows = 0
+        self._offset_ns = 0
+        self._flush_due = 0.0
+        self._selection = _selection(job.selection)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Record until something ends it. What goes wrong before the first event is told as `failed`."""
+        signal.signal(signal.SIGTERM, lambda *_: self._end("it was told to end (SIGTERM)"))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._open()
+        except DamodError as exc:
+            self._say({"kind": "failed", "error": exc.to_wire()})
+            return exc.exit_status
+        except OSError as exc:
+            error = NotAllowed(f"cannot record to {self.job.out}: {exc.strerror or exc}", errno=exc.errno)
+            self._say({"kind": "failed", "error": error.to_wire()})
+            return error.exit_status
+        self._say({"kind": "ready", "pid": os.getpid()})
+        try:
+            self._loop()
+        finally:
+            if self._reader:
+                self._reader.raw.close()
+        if not self._aborted:
+            self._finish()
+        if self._aborted:
+            for perf in self._perfs:
+                perf.stop()
+            for child, _ in self._sealing:
+                child.kill()
+        self._say({"kind": "done", **self._progress(), "state": "aborted" if self._aborted else "done"})
+        return 0
+
+    def _open(self) -> None:
+        self.place.check()
+        if self.job.events is not None:
+            raw, header, formats = self._ring()
+            known = [event_formats.parse(formats[name]) for name in self.job.events.names]
+            self._reader = BulkReader(raw, header, known)
+        try:
+            left = self.place.claim()
+            if not self.job.force:
+                self.place.keep_old()
+            if left:
+                # What an interrupted recording left is sealed meanwhile, as the old record that it is.
+                self._seal(self.place.directory, "", f"{self.job.out}.old")
+            self._begin_segment()
+        except BaseException:
+            if self._reader:
+                self._reader.raw.close()
+            raise
+
+    def _ring(self) -> tuple[RawRing, str, Mapping[str, str]]:
+        events = self.job.events
+        if events is None:
+            raise ValueError("a job without events has no ring")
+        if self._pages is not None:
+            return PipedRing(self._pages, events.cpus), events.header_page, events.formats
+        trace = TraceFs(Path("/sys"), Path("/proc"))
+        try:
+            return trace.open(events.names, buffer_kb=events.buffer_kb), trace.header_page(), trace.events()
+        except OSError as exc:
+            raise NotAllowed(
+                f"cannot read DAMON's trace events: {exc}", hint="mount tracefs and run damod as root", errno=exc.errno
+            ) from exc
+
+    def _begin_segment(self) -> None:
+        if ACCESS in self.job.kinds:
+            with self.place.acting():
+                self._writer = RecordWriter(
+                    self.place.directory, self.job.out, self._metadata(), mode=self.job.mode, flush_s=READ_S
+                )
+        try:
+            self._sides = Sides(self.place, self.job.kinds)
+            write_kdamonds(self.place, self._kdamonds)
+        except OSError as exc:
+            # Without room or not, the accesses are what matters.
+            self._complain(f"the side files could not be begun: {exc.strerror}")
+        wanted = ((PROFILE, "profile", PROFILE_WORDS), (EVENTS, "trace", EVENTS_WORDS))
+        self._perfs = [
+            Perf(self.place, f"{self.job.out}.{suffix}", words, self.job.perf)
+            for kind, suffix, words in wanted
+            if kind in self.job.kinds
+        ]
+        self._hear_perf()
+        self._flush_due = time.monotonic() + self.job.flush_s
+        self._asked = False
+
+    def _metadata(self) -> RecordMeta:
+        self._offset_ns = self._wall_offset_ns()
+        return RecordMeta(
+            kernel=self.job.release,
+            wall_offset_ns=self._offset_ns,
+            created_wall_ns=self._monotonic_ns() + self._offset_ns,
+            tool=f"damod {__version__}",
+            host={"name": os.uname().nodename, "backend": self.job.kernel, "selection": self.job.selection},
+            kdamonds=list(self._kdamonds),
+        )
+
+    def _wall_offset_ns(self) -> int:
+        if self.job.wall_offset_ns is not None:
+            return self.job.wall_offset_ns
+        return time.time_ns() - self._monotonic_ns()
+
+    def _loop(self) -> None:
+        began = time.monotonic()
+        deadline = None if self.job.timeout_s is None else began + self.job.timeout_s
+        read_due = sides_due = began
+        while not self._stop:
+            now = time.monotonic()
+            if now >= sides_due:
+                self._tick()
+                sides_due = max(sides_due + SIDES_S, now)
+            if now >= read_due:
+                self._take()
+                read_due = now if self._reader and self._reader.behind else max(read_due + READ_S, now)
+            if deadline is not None and now >= deadline:
+                self._end("its time is over")
+            elif now >= self._flush_due:
+                self._rotate()
+            elif now >= self._flush_due - _ASK_AHEAD_S and not self._asked:
+                self._asked = True
+                self._say_daemon({"kind": "ask_kdamonds"})
+            if not self._stop:
+                until = min(filter(None, (read_due, sides_due, deadline, self._flush_due)))
+                self._listen(max(until - time.monotonic(), 0))
+        if not self._aborted:
+            self._take()
+            while self._reader and self._reader.behind and not self._aborted:
+                self._take()
+
+    def _end(self, why: str) -> None:
+        if not self._stop:
+            self._stop = why
+
+    # -- being told --------------------------------------------------------------------------------------------------
+
+    def _listen(self, timeout_s: float) -> None:
+        sources: list[Any] = [] if self._channel.closed else [self._channel]
+        if self._leash is not None:
+            sources.append(self._leash)
+        ready, _, _ = select.select(sources, [], [], timeout_s)
+        if self._channel in ready:
+            for message in self._channel.receive():
+                self._hear(message)
+            if self._channel.closed:
+                self._end("damod is gone")
+        if self._leash is not None and self._leash in ready:
+            self._hear_caller(self._leash)
+
+    def _hear_caller(self, leash: socket.socket) -> None:
+        try:
+            word = leash.recv(64)
+        except OSError:
+            word = b""
+        if word == b"abort":
+            self._aborted = True
+        self._end("the caller ended it" if word else "the caller is gone")
+        if not word:
+            self._leash = None
+
+    def _hear(self, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "stop":
+            self._end(str(message.get("why", "it was told to end")))
+            self._kdamonds = message.get("specs") or self._kdamonds
+        elif kind == "abort":
+            self._aborted = True
+            self._end("it was told to end at once")
+        elif kind == "kdamonds":
+            self._kdamonds = message["specs"]
+            for item in map(watch, message.get("watches", ())):
+                self._watches[item.pid] = item
+                self._assembler.intervals[item.pid] = Intervals(item.sample_us, item.aggr_us)
+        elif kind == "snapshots":
+            self._write([(Snapshot.from_wire(wire), None) for wire in message["snapshots"]])
+
+    def _say(self, message: Message) -> None:
+        self._say_daemon(message)
+        if self._leash is not None:
+            last = message["kind"] in ("done", "failed")
+            self._leash.setblocking(last)
+            try:
+                if last:
+                    self._leash.settimeout(1.0)
+                self._leash.send(pack(message))
+            except OSError:
+                # Who does not listen misses a progress line; that they are gone is noticed when reading.
+                pass
+
+    def _say_daemon(self, message: Message) -> None:
+        if not self._channel.closed:
+            self._channel.send(message)
+
+    def _progress(self) -> Message:
+        counts = self.counts
+        growing = self._writer.bytes if self._writer else 0
+        return {
+            "state": "no room" if self._no_room else "recording",
+            "snapshots": counts.snapshots,
+            "regions": counts.regions,
+            "bytes": counts.sealed_bytes + growing,
+            "lost": counts.lost,
+            "incomplete": self._assembler.incomplete,
+            "segments": list(counts.segments),
+            "problems": list(self.problems),
+            "why": self._stop,
+        }
+
+    # -- recording ---------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        targets = [pid for item in self._watches.values() for pid in item.target_pids if pid]
+        kdamonds = list(self._watches)
+        if self._sides and not self._no_room:
+            self._sides.take(time.time_ns(), self._monotonic_ns(), dict.fromkeys(targets), kdamonds)
+        for perf in self._perfs:
+            perf.check()
+        self._hear_perf()
+        self._reap_seals()
+        self._seal_again()
+        self._say({"kind": "progress", **self._progress()})
+        if self.job.events is not None and not self.job.events.piped and not any(map(_alive, kdamonds)):
+            self._end("its kdamonds have ended")
+
+    def _take(self) -> None:
+        """Everything that is in the ring, into the file."""
+        if self._reader is None:
+            return
+        for _ in range(_READS):
+            self._take_once(self._reader)
+            if not self._reader.behind:
+                break
+        if isinstance(self._reader.raw, PipedRing) and self._reader.raw.ended:
+            self._end("its kdamonds have ended")
+
+    def _take_once(self, reader: BulkReader) -> None:
+        read = reader.read()
+        self.counts.lost += read.lost
+        self._lost_unsaid += read.lost
+        found = [*self._assembler.feed(read), *self._assembler.flush(self._monotonic_ns())]
+        self._write([self._snapshot(item) for item in found])
+
+    def _snapshot(self, whole: Whole) -> tuple[Snapshot, int | None]:
+        """The snapshot that an aggregation is, and the scheme whose tried regions these are."""
+        pid, context, scheme, target = whole.key
+        of, rows = self._watches[pid], whole.rows
+        return Snapshot(
+            kdamond=of.index,
+            context=context,
+            target=target,
+            start_ns=whole.start_ns,
+            end_ns=whole.end_ns,
+            wall_offset_ns=self._offset_ns,
+            sample_us=whole.sample_us,
+            aggr_us=whole.aggr_us,
+            regions=Regions(
+                _column(rows.start),
+                _column(rows.end),
+                _column(rows.nr_accesses),
+                _column(rows.age),
+                probe_hits=None if rows.hits is None else _column(rows.hits),
+            ),
+            ops=of.ops,
+            pid=of.target_pids[target] if target < len(of.target_pids) else None,
+            source="ring",
+            intervals_goal=of.intervals_goal,
+        ), (scheme if scheme >= 0 else None)
+
+    def _write(self, found: Sequence[tuple[Snapshot, int | None]]) -> None:
+        if not found or ACCESS not in self.job.kinds:
+            return
+        if self._no_room and not self._has_room():
+            self._lose(sum(len(shot.regions) for shot, _ in found))
+            return
+        if self._writer is None:
+            try:
+                self._begin_segment()
+            except DiskFull:
+                self._lose(sum(len(shot.regions) for shot, _ in found))
+                return
+        if self._selection is not None:
+            found = [(kept, scheme) for shot, scheme in found for kept, _ in selected([_listed(shot)], self._selection)]
+        writer = self._writer
+        if writer is None:
+            return
+        try:
+            with self.place.acting():
+                for shot, scheme in found:
+                    if self._lost_unsaid:
+                        shot, self._lost_unsaid = replace(shot, lost=self._lost_unsaid), 0
+                    writer.append(shot, scheme=scheme)
+                writer.flush()
+        except DiskFull:
+            # Some batches may have been written; what was not is lost, and said so with the next one.
+            self._no_room = True
+            writer.discard()
+            self._lose(sum(len(shot.regions) for shot, _ in found) - (writer.rows - self._rows))
+        else:
+            self._no_room = False
+        self.counts.snapshots += writer.snapshots - self._snapshots
+        self.counts.regions += writer.rows - self._rows
+        self._snapshots, self._rows = writer.snapshots, writer.rows
+
+    def _lose(self, events: int) -> None:
+        self.counts.lost += events
+        self._lost_unsaid += events
+
+    def _has_room(self) -> bool:
+        state = os.fstatvfs(self.place.directory)
+        return state.f_bavail * state.f_frsize >= _ROOM_BYTES
+
+    # -- segments ----------------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        """Move what is written into a directory of its own, to be sealed there, and go on with new files."""
+        self._take()
+        if self._no_room or not self._has_room():
+            self._flush_due = time.monotonic() + SIDES_S
+            return
+        try:
+            name, directory = self.place.rotation(time.time())
+        except OSError as exc:
+            # No room for a directory: go on with the same files and try again.
+            self._flush_due = time.monotonic() + SIDES_S
+            self._complain(f"the record could not be cut: {exc.strerror}")
+            return
+        self._close_segment()
+        self._move(directory)
+        with contextlib.suppress(DiskFull):
+            self._begin_segment()
+        self._no_room = self._writer is None and ACCESS in self.job.kinds
+        self._seal(directory, name)
+        self._retain()
+
+    def _close_segment(self) -> None:
+        for perf in self._perfs:
+            perf.stop()
+        self._hear_perf()
+        self._perfs = []
+        try:
+            write_kdamonds(self.place, self._kdamonds)
+        except OSError as exc:
+            self._complain(f"the state of the kdamonds could not be written: {exc.strerror}")
+        if self._sides:
+            if self._sides.lost:
+                self._complain(f"{self._sides.lost} entries of the side files found no room")
+            self._sides.close()
+            self._sides = None
+        if self._writer:
+            try:
+                with self.place.acting():
+                    self._writer.close()
+            except DamodError as exc:
+                self._complain(exc.message)
+            self.counts.sealed_bytes += self._writer.bytes
+            self._writer = None
+            self._rows = self._snapshots = 0
+
+    def _move(self, directory: int) -> None:
+        out = self.job.out
+        for name in (out, *(f"{out}.{side}" for side in SIDES)):
+            self.place.move(name, directory, name)
+            self.place.move(part(name), directory, part(name))
+
+    def _seal(self, directory: int, name: str, out: str | None = None) -> None:
+        """Start a child that seals the segment in `directory`, which is closed."""
+        job = self.job
+        existing = ("--existing", "replace" if job.force else "old")
+        argv = seal_command(directory, out or job.out, job.mode, job.output_type, job.caller, *existing)
+        try:
+            child = subprocess.Popen(argv, pass_fds=(directory,), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        except OSError as exc:
+            self._complain(f"{name or self.job.out} is not sealed yet: {exc.strerror}")
+        else:
+            self._sealing.append((child, name))
+        finally:
+            if directory != self.place.directory:
+                os.close(directory)
+
+    def _reap_seals(self) -> None:
+        for entry in list(self._sealing):
+            child, name = entry
+            if child.poll() is None:
+                continue
+            said = child.communicate()[1].decode(errors="replace").strip().splitlines()
+            self._sealing.remove(entry)
+            if child.returncode:
+                what = f"{name}/{self.job.out}" if name else self.job.out
+                self._complain(f"{what} is not sealed: {said[-1] if said else child.returncode}; the .part is readable")
+                if name:
+                    self._unsealed.append(name)
+            if name and name not in self.counts.segments:
+                self.counts.segments.append(name)
+
+    def _seal_again(self) -> None:
+        """Try once more what found no room, now that there is."""
+        if not self._unsealed or self._no_room or not self._has_room():
+            return
+        names, self._unsealed = self._unsealed, []
+        self.problems = [problem for problem in self.problems if not problem.startswith(tuple(names))]
+        for name in names:
+            with contextlib.suppress(OSError):
+                self._seal(self.place.open_segment(name), name)
+
+    def _retain(self) -> None:
+        if self.job.keep_s is None and self.job.keep_bytes is None:
+            return
+        try:
+            gone = self.place.expire(time.time(), self.job.keep_s, self.job.keep_bytes)
+        except OSError as exc:
+            self._complain(f"old segments could not be removed: {exc.strerror}")
+        else:
+            self.counts.segments = [name for name in self.counts.segments if name not in gone]
+
+    def _finish(self) -> None:
+        """Seal what is left and say so. After a rotation the last segment gets a directory too, unless it is empty."""
+        self._say({"kind": "progress", **self._progress(), "state": "sealing"})
+        rotated = bool(self.counts.segments or self._sealing)
+        empty = self._writer is not None and not self._writer.rows
+        name, directory = "", self.place.directory
+        if rotated and not empty:
+            try:
+                name, directory = self.place.rotation(time.time())
+            except OSError as exc:
+                self._complain(f"the last segment has no directory of its own: {exc.strerror}")
+        self._close_segment()
+        if rotated and empty:
+            self._discard()
+        else:
+            if name:
+                self._move(directory)
+            self._seal(directory, name)
+        self._wait_for_seals()
+        self._seal_again()
+        self._wait_for_seals()
+        self._retain()
+
+    def _wait_for_seals(self) -> None:
+        while self._sealing and not self._aborted:
+            self._listen(_SEAL_POLL_S)
+            self._reap_seals()
+
+    def _discard(self) -> None:
+        """Remove the files of a segment in which nothing was recorded."""
+        with self.place.acting():
+            for suffix in ("", *(f".{side}" for side in SIDES)):
+                for name in (self.job.out + suffix, part(self.job.out + suffix)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=self.place.directory)
+
+    def _hear_perf(self) -> None:
+        for perf in self._perfs:
+            if perf.problem:
+                self._complain(perf.problem)
+
+    def _complain(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems = [*self.problems[-9:], problem]
+
+
+def _selection(plain: Mapping[str, Any] | None) -> Selection | None:
+    """A Selection out of what travelled: rates are text of fractions, ranges are lists."""
+    if not plain:
+        return None
+    fields: dict[str, Any] = {
+        name: tuple(map(tuple, value)) if value and isinstance(value[0], (list, tuple)) else tuple(value)
+        for name, value in plain.items()
+        if value is not None
+    }
+    if "rates" in fields:
+        low, high = map(Fraction, fields["rates"])
+        fields["rates"] = low, high
+    return Selection(**fields)
+
+
+def _listed(shot: Snapshot) -> Snapshot:
+    """The snapshot with lists for arrays, which selecting indexes one by one."""
+    regions = shot.regions
+    start, end, accesses, age = (
+        np.asarray(column).tolist() for column in (regions.start, regions.end, regions.nr_accesses, regions.age)
+    )
+    return replace(shot, regions=Regions(start, end, accesses, age, regions.probe_hits, regions.sz_filter_passed))
+
+
+def _column(array: Any) -> Sequence[Any]:
+    """numpy's arrays are sequences, only their types do not say so."""
+    return cast("Sequence[Any]", array)
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

@@ -1,0 +1,98 @@
+"""Large records look the same on columns as region by region."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from damoctl.reports import access, bulk, glyphs, options
+from damoctl.reports.frames import Held
+from damoctl.term.term import Term
+from damod import units
+from damod.access.record import Intervals, Record
+from damod.access.snapshot import Regions, Snapshot
+
+GIB = 1 << 30
+SIZES = st.integers(0, 1 << 52) | st.integers(0, 1 << 21) | st.integers(0, 52).map(lambda shift: 1 << shift)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(SIZES, min_size=1, max_size=20), st.integers(0, 14))
+def test_sizes(values: list[int], width: int) -> None:
+    """Sizes made as glyphs are those of `units.size`, to the character, also where Python rounds ties to even."""
+    matrix = glyphs.sizes(np.array(values), width)
+    assert glyphs.text([matrix], np.arange(len(values) + 1)) == [units.size(value).ljust(width) for value in values]
+
+
+def test_size_ties() -> None:
+    """Half a thousandth is rounded to the even neighbour, as Python's format does with exact halves."""
+    values = np.array([(1 << 30) + (1 << 30) * k // 2000 + d for k in range(1, 2000, 2) for d in (-1, 0, 1)])
+    lines = glyphs.text([glyphs.sizes(values, 0)], np.arange(len(values) + 1))
+    assert lines == [units.size(value) for value in values.tolist()]
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    """Snapshots of a few regions, with gaps and repeated temperatures; rarely overlapping or empty."""
+    shots, now = [], 10**9
+    for _ in range(draw(st.integers(1, 4))):
+        at, rows = draw(st.sampled_from((0, 4 * GIB, 1 << 46))), []
+        for _ in range(draw(st.integers(0, 8))):
+            at += draw(st.sampled_from((0, 0, 0, 4096, 30 * GIB, -4096 if rows else 0)))
+            end = at + draw(st.sampled_from((4096, 8192, 12345678, GIB)))
+            rows.append((at, end, draw(st.integers(0, 20)), draw(st.integers(0, 300))))
+            at = end
+        columns = list(zip(*sorted(rows), strict=True)) or [(), (), (), ()]
+        aggr = draw(st.sampled_from((100_000, 100_000, 3_000_000)))
+        shots.append(Snapshot(0, 0, 0, now, now + aggr * 1000, 7, aggr // 20, aggr, Regions(*columns)))
+        now += aggr * 1000
+    return Record(0, 0, None, 5, Intervals(5000, 100_000), shots)
+
+
+WORDS = st.sampled_from(
+    (
+        {},
+        {"style": [["recency-percentiles"]]},
+        {"style": [["temperature-sz-hist"]]},
+        {"sort_regions_by": [["age", "temperature"]], "sort_regions_dsc": [["temperature"]]},
+        {"raw_number": [[]]},
+        {"total_sz_only": [[]]},
+        {"access_rate": [[5, 100]], "address": [[0, 5 * GIB], [6 * GIB, 2**64 - 1]]},
+        {"sz_region": [[4096, 8192]]},
+        {"snapshot_idx": [[1, 2]]},
+        {"temperature": [[-(10**15), -1]]},
+        {"snapshot_heatmap_static": [[]]},
+        {"format": [["set", "region", "<index>|<end address>|<access rate>|<temperature>|<filters passed bytes>|<x>"],
+                    ["append", "snapshot_tail", "<number of regions> <abs end time> <positive access samples ratio>"],
+                    ["set", "record_head", "<duration> <abs start time>"]]},
+    )
+)  # fmt: skip
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(records(), min_size=1, max_size=2), WORDS, st.booleans())
+def test_same_text(found: list[Record], words: dict[str, list[list[object]]], color: bool) -> None:
+    """Every line of every template, sorted, filtered and coloured, is the same both ways; errors too."""
+    from dataclasses import replace
+
+    from damod.errors import DamodError
+
+    chosen = options.from_words(words)
+    found = [replace(record, target_id=index) for index, record in enumerate(found)]
+    term = Term(io.StringIO(), color=color)
+    try:
+        wanted = "\n".join(access.render(access.compute(found, chosen), term))
+    except DamodError as exc:
+        with pytest.raises(type(exc)) as raised:
+            bulk.outlines(Held(found, "x"), chosen)
+        assert raised.value.message == exc.message
+        return
+    source = Held(found, "x")
+    outlines = bulk.outlines(source, chosen)
+    templates = bulk.layout(outlines, chosen)
+    assert bulk.can(chosen, templates)
+    assert "\n".join(bulk.render(source, outlines, templates, chosen, term)) == wanted

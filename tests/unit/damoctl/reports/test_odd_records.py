@@ -1,0 +1,153 @@
+"""Records empty, cut, without intervals or ages, unsorted, overlapping: a report or a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from damoctl.commands import report
+from damoctl.context import Context
+from damod.errors import BadRecord, DamodError, Internal, NoData, UsageError
+
+Row = tuple[int, int, int, int | None]
+USUAL: list[Row] = [(4096, 8192, 3, 1), (8192, 1 << 30, 0, 7)]
+
+
+def snap(at: int, rows: list[Row]) -> dict[str, Any]:
+    return {
+        "start_time": str(at * 100_000_000),
+        "end_time": str((at + 1) * 100_000_000),
+        "regions": [
+            {
+                "start": str(start), "end": str(end), "nr_accesses": {"samples": samples, "percent": None},
+                "age": {"usec": None, "aggr_intervals": None if age is None else str(age)},
+            }
+            for start, end, samples, age in rows
+        ],
+        "total_bytes": None,
+    }  # fmt: skip
+
+
+def record(*snapshots: dict[str, Any], intervals: bool = True) -> dict[str, Any]:
+    known = {"sample_us": "5000", "aggr_us": "100000", "ops_update_us": "1000000"}
+    return {
+        "kdamond_idx": 0, "context_idx": 0, "intervals": known if intervals else None, "scheme_idx": None,
+        "target_id": 0, "snapshots": list(snapshots),
+    }  # fmt: skip
+
+
+ODD: dict[str, Any] = {
+    "no_record": [],
+    "no_snapshot": [record()],
+    "no_intervals": [record(snap(1, USUAL), intervals=False)],
+    "no_ages": [record(snap(1, [(0, 4096, 1, None)]), snap(2, [(0, 4096, 1, None)]))],
+    "one": [record(snap(1, USUAL))],
+    "no_regions": [record(snap(1, []), snap(2, []))],
+    "overlapping": [record(snap(1, [(0, 100, 1, 1), (50, 200, 2, 2)]))],
+    "unsorted": [record(snap(1, [(8192, 16384, 1, 1), (0, 4096, 2, 2)]))],
+    "empty_region": [record(snap(1, [(4096, 4096, 1, 1)]))],
+    "never_accessed": [record(snap(1, [(0, 4096, 0, 0)]), snap(2, [(0, 4096, 0, 0)]))],
+    "whole_space": [record(snap(1, [(0, 2**64 - 1, 0, 0)]))],
+    "backwards": [record(snap(5, USUAL), snap(1, USUAL))],
+}
+COMMANDS = (
+    "heatmap --resol 2 5", "heatmap --guide", "heatmap --output raw --resol 1 2", "heatmap --resol 2 5 --compat damo",
+    "heatmap --sort_temperature --resol 1 3", "heatmap --df_passed", "heatmap --json --resol 2 2", "wss", "wss --json",
+    "wss --work_time 1s", "nr_regions", "nr_regions --compat damo", "times --access_rate 5% 50%", "access",
+    "heatmap --time_range 0 1s", "heatmap --time_range 0 1h guided_end", "heatmap --address_range 0 1G guided",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_record(name: str, tmp_path: Path) -> None:
+    """Every report either shows it without negative or undefined heat, or says why it cannot."""
+    path = tmp_path / "damon.data"
+    path.write_text(json.dumps(ODD[name]))
+    for command in COMMANDS:
+        out = io.StringIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                report.run([*command.split(), "--input", str(path)], Context(stdout=out, stderr=io.StringIO()))
+            except DamodError as exc:
+                assert not isinstance(exc, Internal), command
+                assert exc.message, command
+                continue
+        text = out.getvalue()
+        assert text.endswith("\n") or not text, command
+        assert "nan" not in text, command
+        if command.startswith("heatmap --output raw"):
+            assert not re.search(r"\t-", text), command
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        ("heatmap --time_range 100s 200s", NoData, "nothing was recorded"),
+        ("heatmap --time_range 5 5", UsageError, "not after"),
+        ("heatmap --address_range 9 9", UsageError, "not above"),
+        ("heatmap --address_range 0 5 guided --address_range 0 5 guided", UsageError, "the guide has 1 ranges"),
+        ("heatmap --resol 0 5", UsageError, "--resol"),
+        ("heatmap --tid 77", NoData, "target 77"),
+        ("heatmap --output x.bmp", UsageError, "an image is one of"),
+        ("heatmap --df_passed", NoData, "bytes that passed"),
+        ("wss -r 5 5 1", UsageError, "no percentile"),
+        ("wss -r 0 10 0", UsageError, "never ends"),
+        ("footprints swap", UsageError, "no footprint 'swap'"),
+        ("times --access_rate 50% 5%", UsageError, "nothing can match"),
+        ("wss extra", UsageError, "takes no 'extra'"),
+    ],
+)
+def test_wrong_words(words: str, error: type[DamodError], said: str, tmp_path: Path) -> None:
+    """Ranges outside of the record and words that make no sense are told, in a sentence that names them."""
+    path = tmp_path / "damon.data"
+    path.write_text(json.dumps(ODD["one"]))
+    with pytest.raises(error) as raised:
+        report.run([*words.split(), "--input", str(path)], Context(stdout=io.StringIO(), stderr=io.StringIO()))
+    assert said in raised.value.message
+
+
+def test_pattern_without_intervals(tmp_path: Path) -> None:
+    """A filter that needs the intervals is never silently ignored."""
+    path = tmp_path / "damon.data"
+    path.write_text(json.dumps(ODD["no_intervals"]))
+    with pytest.raises(NoData, match="lacks the intervals"):
+        report.run(["times", "--access_rate", "5%", "max", "--input", str(path)], Context(stdout=io.StringIO()))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01garbage", b"x\x9c\x01\x02", b'[{"target_id": 0, "snapshots": [{"'])
+def test_damaged(content: bytes, tmp_path: Path) -> None:
+    """A file that is no record, or a part of one, is told."""
+    path = tmp_path / "damon.data"
+    path.write_bytes(content)
+    for command in ("heatmap", "wss", "times", "access"):
+        with pytest.raises(BadRecord):
+            report.run([command, "--input", str(path)], Context(stdout=io.StringIO()))
+
+
+def test_all_selectors(tmp_path: Path) -> None:
+    """All of the selectors and ranges together choose what they say (damo takes them for text and fails)."""
+    path, out = tmp_path / "damon.data", io.StringIO()
+    path.write_text(json.dumps(ODD["one"]))
+    words = "heatmap --kdamond_idx 0 --context_idx 0 --tid 0 --time_range 100ms 200ms --address_range 4K 12K"
+    report.run([*words.split(), "--resol", "1", "4", "--input", str(path)], Context(stdout=out))
+    assert out.getvalue().splitlines()[0] == "9900"
+
+
+def test_images(tmp_path: Path) -> None:
+    """Images are files of the kind that their suffix says; several maps make several files."""
+    path = tmp_path / "damon.data"
+    path.write_text(json.dumps([record(snap(1, [(0, 4096, 1, 1), (8192, 9000, 2, 0)]))]))
+    for name, magic in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF"), ("a.jpeg", b"\xff\xd8")):
+        words = ["heatmap", "--output", str(tmp_path / name), "--draw_range", "all", "--resol", "4", "4"]
+        report.run([*words, "--input", str(path)], Context(stdout=io.StringIO(), stderr=io.StringIO()))
+        assert (tmp_path / name).read_bytes().startswith(magic)
+        assert (tmp_path / name.replace(".", ".1.")).read_bytes().startswith(magic)
+    report.run(["wss", "--plot", str(tmp_path / "w.png"), "--input", str(path)], Context(stdout=io.StringIO()))
+    assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
