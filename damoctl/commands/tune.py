@@ -42,12 +42,10 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("tune", "Change parameters of running DAMON, without a restart.", EXAMPLES, OWN))
         return 0
-    from damoctl.flags.compile import compile_line, explain
+    from damoctl.flags.compile import compile_line, explain, parse_line
     from damoctl.flags.partial import apply_partial, of_compiled
-    from damoctl.flags.table import OPTIONS
-    from damoctl.flags.words import parse
 
-    line = parse(argv, [*OPTIONS, *OWN])
+    line = parse_line(argv, OWN)
     with ctx.client() as client:
         nodes = node_ram(client)
         compiled = compile_line(line, node_ram=nodes, partial=not line.has("--full"))

@@ -16,7 +16,7 @@ from damoctl.flags.group import LEVELS, Grouped, Item, group, show
 from damoctl.flags.option import Option, Use, Word, read_use, read_word
 from damoctl.flags.table import COUNTS, OPTIONS
 from damoctl.flags.words import Line, parse, problems_error
-from damod.errors import DamodError, FeatureMissing, SpecInvalid, UsageError
+from damod.errors import DamodError, FeatureMissing, NotFound, SpecInvalid, UsageError
 
 NodeRam = Callable[[int], list[tuple[int, int]]]
 _QUOTA_PARTS = ("--damos_quota_interval", "--damos_quota_time", "--damos_quota_space", "--damos_quota_weights")
@@ -319,6 +319,20 @@ def _globals(made: list[dict[str, Any]], uses: Sequence[Use], builder: _Builder)
                 builder.set(items[index][1], items[index][0], path, True, use)
 
 
+def _wrong_words(line: Line) -> list[str]:
+    """What is wrong with single options, for a line that cannot be read as a whole: how they group is not judged."""
+    builder = _Builder(_no_nodes, partial=True)
+    uses = [use for use in line.uses if use.option.level in LEVELS and use.option.name != "--numa_node"]
+    for index, item in enumerate(group(_weights_apart(uses), {}).kdamonds):
+        builder.kdamond(item, f"kdamonds[{index}]")
+    return builder.problems
+
+
+def parse_line(argv: Sequence[str], own: Iterable[Option] = ()) -> Line:
+    """Tokenise a command line of group P and a command's `own` options. Raises UsageError with all that is wrong."""
+    return parse(argv, [*OPTIONS, *own], also=_wrong_words)
+
+
 def compile_line(line: Line, *, node_ram: NodeRam | None = None, partial: bool = False) -> Compiled:
     """Compile a tokenised command line. Raises UsageError with all problems, or what `deduce` raises."""
     builder = _Builder(node_ram or _no_nodes, partial)
@@ -333,7 +347,7 @@ def compile_line(line: Line, *, node_ram: NodeRam | None = None, partial: bool =
     if len(line.rest) > 1:
         builder.problems.append(f"{' '.join(line.rest)!r}: one target at most; quote a command with its words")
     if builder.problems:
-        raise problems_error("the options", builder.problems)
+        raise problems_error("the options", [*builder.problems, *_wrong_words(line)])
     target = deduce(line.rest[0]) if line.rest else Deduced()
     whole = next((use for use in documents if use.option.name == "--kdamonds"), None)
     if target.document is not None or whole:
@@ -401,20 +415,23 @@ def compile_words(
     `node_ram` gives the memory of a NUMA node as [start, end) ranges and raises LookupError if there is no such node.
     With `partial`, scheme options need no action and no defaults are filled in.
     """
-    return compile_line(parse(argv, [*OPTIONS, *own]), node_ram=node_ram, partial=partial)
+    return compile_line(parse_line(argv, own), node_ram=node_ram, partial=partial)
 
 
 def explain(problem: DamodError, given: Sequence[Given]) -> DamodError:
     """A judgement about spec paths, told in the names of the options that set them."""
     if isinstance(problem, FeatureMissing) and problem.facts.get("missing"):
         return _explain_missing(problem, given)
-    if not isinstance(problem, SpecInvalid) or not given:
+    if not isinstance(problem, (SpecInvalid, NotFound)) or not problem.facts.get("problems") or not given:
         return problem
     lines = []
-    for item in problem.facts.get("problems", ()):
+    for item in problem.facts["problems"]:
         path, message = str(item["path"]), str(item["message"])
         lines.append(f"{_who(path, message, given)}: {message}")
-    return problems_error("the options", list(dict.fromkeys(lines)), hint=problem.hint)
+    lines = list(dict.fromkeys(lines))
+    if isinstance(problem, NotFound):
+        return NotFound(problems_error("the options", lines).message, hint=problem.hint, **problem.facts)
+    return problems_error("the options", lines, hint=problem.hint)
 
 
 def _explain_missing(problem: FeatureMissing, given: Sequence[Given]) -> FeatureMissing:

@@ -172,6 +172,10 @@ class _Counts:
         if sum(have) > sum(counts) or (leaf and sum(have) != sum(counts)):
             self._contradiction(f"{shown} makes {sum(counts)} {what}, but there are {sum(have)}")
             return
+        if not leaf and child in self.marked and have != counts:
+            places = " ".join(map(str, have))
+            self._contradiction(f"{shown} contradicts the markers, which make {places} {what}")
+            return
         if any(a > b for a, b in zip(have, counts, strict=True)):
             if not self._movable(child, level, parents, have):
                 places = " ".join(map(str, have))

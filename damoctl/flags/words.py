@@ -8,7 +8,7 @@ once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from damoctl.flags.option import Option, Use, near, read_use
@@ -66,10 +66,10 @@ def find(name: str, names: dict[str, Option]) -> Option:
     raise ValueError(f"there is no option {name}{near(name, names)}")
 
 
-def parse(argv: Sequence[str], options: Iterable[Option]) -> Line:
+def parse(argv: Sequence[str], options: Iterable[Option], *, also: Callable[[Line], list[str]] | None = None) -> Line:
     """Tokenise. The words of options of level "command" are checked; those of the others have readers of their own.
 
-    Raises UsageError with everything that is wrong.
+    Raises UsageError with everything that is wrong; then `also` says what is wrong with the words that were understood.
     """
     names = by_name(options)
     shorts = {name for name in names if not name.startswith("--")}
@@ -121,6 +121,7 @@ def parse(argv: Sequence[str], options: Iterable[Option]) -> Line:
         if times > 1:
             problems.append(f"{option.name} is given {times} times")
     if problems:
+        problems += also(Line(uses, rest)) if also else []
         raise problems_error("the options", problems, hint="`--help` lists the options")
     return Line(uses, rest)
 

@@ -25,7 +25,7 @@ from damod.daemon.slots import Owned, Slots, check_name
 from damod.daemon.view import View
 from damod.errors import Conflict, DamodError, KernelRefused, NoData, NotFound, UsageError
 from damod.kernel import features as feature_table
-from damod.kernel import modules, paths, reader, tried
+from damod.kernel import modules, paths, places, reader, tried
 from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel, ProcessEvent
@@ -125,7 +125,7 @@ class Owner(View):
         targets = [self._targets(item) for item in kdamonds]
         if include_child_tasks:
             _need_processes(kdamonds)
-        self._check_nodes(kdamonds)
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         self._refuse_in_the_way(take_over)
         if dry_run:
@@ -207,7 +207,7 @@ class Owner(View):
         if include_child_tasks:
             _need_processes(kdamonds)
         targets = [self._targets(spec, item) for spec, item in zip(kdamonds, owned, strict=True)]
-        self._check_nodes(kdamonds)
+        places.check(kdamonds, self.kernel.proc)
         specs = [resolve(item, self.kernel.proc) for item in kdamonds]
         known = self.features() if dry_run else self._try_features()
         check(specs, known)
@@ -402,23 +402,6 @@ class Owner(View):
                     )
                 found[target.pid] = self.kernel.proc.start_time(target.pid)
         return found
-
-    def _check_nodes(self, kdamonds: Sequence[Kdamond]) -> None:
-        """Raise NotFound for a NUMA node that this machine does not have."""
-        for context in (context for item in kdamonds for context in item.contexts):
-            for index, scheme in enumerate(context.schemes):
-                nodes = [scheme.target_nid, *(dest.id for dest in scheme.dests)]
-                nodes += [goal.nid for goal in scheme.quotas.goals]
-                for nid in nodes:
-                    try:
-                        if nid is not None:
-                            self.kernel.proc.numa_node_ram(nid)
-                    except LookupError as exc:
-                        raise NotFound(
-                            f"scheme {index} ({scheme.action}) names NUMA node {nid}, which this machine does not have",
-                            hint="/sys/devices/system/node lists the nodes",
-                            nid=nid,
-                        ) from exc
 
     def _refuse_in_the_way(self, take_over: bool) -> None:
         """Raise Conflict for what a start would have to push aside and was not told to."""

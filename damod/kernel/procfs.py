@@ -73,9 +73,10 @@ class LinuxProc:
         if not roots:
             return None
         root = Path(roots[0].encode().decode("unicode_escape"))
-        if not path.startswith("/") or ".." in path.split("/"):
+        # The kernel compares the text, so another spelling of the same directory is none of its cgroups.
+        if path != "/" and (not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/"))):
             return False
-        return (root / path.lstrip("/")).is_dir()
+        return (root / path[1:]).is_dir()
 
     def system_ram(self) -> Ranges:
         path = self._proc / "iomem"

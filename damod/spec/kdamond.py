@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
 from damod import units
 from damod.errors import SpecInvalid
@@ -272,6 +275,34 @@ def problem_path(loc: Sequence[str | int]) -> str:
     return text
 
 
+def _keys(model: type[Spec]) -> set[str]:
+    return set(model.model_fields).union(*map(_keys, model.__subclasses__()))
+
+
+def _message(error: ErrorDetails) -> str:
+    """pydantic's complaint in our words: what was given, what is allowed, and what was nearly written."""
+    given, told = error["input"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        return f"there is no such key{_near(name, _keys(Spec))}"
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] in ("literal_error", "union_tag_invalid"):
+        said = error["ctx"]["tag"] if error["type"] == "union_tag_invalid" else given
+        allowed = str(error["ctx"]["expected" if error["type"] == "literal_error" else "expected_tags"])
+        words = re.findall(r"'([^']*)'", allowed)
+        return f"{said!r} is not one of {', '.join(words)}{_near(str(said), words)}"
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
+        wanted = "a list" if error["type"] == "tuple_type" else "an object with keys"
+        return f"{given!r} is not {wanted}"
+    return told
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    found = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
 def parse_kdamonds(data: object, *, template: bool = False) -> tuple[Kdamond, ...]:
     """Kdamonds from JSON-like data: ``{"kdamonds": [...]}`` or the bare list that damo also writes.
 
@@ -291,8 +322,8 @@ def parse_kdamonds(data: object, *, template: bool = False) -> tuple[Kdamond, ..
         return _KDAMONDS.validate_python(data, context={"template": template})
     except ValidationError as exc:
         problems = [
-            {"path": problem_path(error["loc"]), "message": error["msg"].removeprefix("Value error, ")}
-            for error in exc.errors(include_url=False, include_input=False, include_context=False)
+            {"path": problem_path(error["loc"]), "message": _message(error)} for error in exc.errors(include_url=False)
         ]
-        lines = "; ".join(f"{problem['path']}: {problem['message']}" for problem in problems)
-        raise SpecInvalid(f"the kdamonds spec is wrong: {lines}", problems=problems) from exc
+        lines = [f"{problem['path']}: {problem['message']}" for problem in problems]
+        told = f"is wrong: {lines[0]}" if len(lines) == 1 else f"has {len(lines)} problems:\n  " + "\n  ".join(lines)
+        raise SpecInvalid(f"the kdamonds spec {told}", problems=problems) from exc

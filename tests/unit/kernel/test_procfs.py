@@ -123,3 +123,42 @@ def test_this_machine(tmp_path: Path) -> None:
     while (proc.cpu_ns(os.getpid()) or 0) <= before:
         pass
     assert proc.meminfo()["MemTotal"] > MIB
+
+
+@pytest.mark.parametrize(
+    ("mount", "root"),
+    [
+        ("cgroup2 {} cgroup2 rw,nosuid 0 0", "sys/fs/cgroup"),
+        ("cgroup {} cgroup rw,memory 0 0", "sys/fs/cgroup/memory"),
+        ("none {} cgroup2 rw 0 0", "a b"),
+    ],
+)
+def test_cgroups(machine: LinuxProc, tmp_path: Path, mount: str, root: str) -> None:
+    """Looked for below the mount point that /proc/mounts tells; another spelling of the same directory is none."""
+    where = tmp_path / root
+    (where / "x.slice/y.service").mkdir(parents=True)
+    shown = mount.format(str(where).replace(" ", "\\040"))
+    (tmp_path / "proc/mounts").write_text(f"proc /proc proc rw 0 0\ncgroup /nowhere cgroup rw,cpu 0 0\n{shown}\n")
+    assert machine.cgroup_exists("/") and machine.cgroup_exists("/x.slice/y.service")
+    for other in ("/x.slice/", "x.slice", "/x.slice//y.service", "/x.slice/../x.slice", "/z", ""):
+        assert machine.cgroup_exists(other) is False
+
+
+def test_without_cgroups_nothing_is_known(machine: LinuxProc, tmp_path: Path) -> None:
+    """No hierarchy with memory cgroups is mounted, or nothing tells: then the kernel has to judge."""
+    assert machine.cgroup_exists("/x") is None
+    (tmp_path / "proc/mounts").write_text("proc /proc proc rw 0 0\n")
+    assert machine.cgroup_exists("/x") is None
+
+
+def test_children_of_this_process() -> None:
+    """A child that lives is listed, one that was waited for is not."""
+    proc = LinuxProc(Path("/proc"), Path("/sys"))
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert child.pid in proc.children(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
+    assert child.pid not in proc.children(os.getpid())
+    assert proc.children(child.pid) == []
