@@ -25,10 +25,13 @@ COMMANDS: dict[str, Command] = {
     "start": Command("start", "start DAMON with given parameters"),
     "tune": Command("tune", "change parameters of running DAMON"),
     "stop": Command("stop", "stop DAMON that damod started"),
+    "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
     "help": Command("help", "long lists of options and keywords"),
+    "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),
+    "setup_cli_completion": Command("completion", ""),
     "version": Command("version", "versions of damoctl, the daemon and the kernel"),
 }
 
@@ -55,9 +58,10 @@ options:
 
 
 def usage() -> str:
-    """The overview."""
-    width = max(map(len, COMMANDS))
-    return _USAGE.format(commands="\n".join(f"  {name:<{width}}  {cmd.help}" for name, cmd in COMMANDS.items()))
+    """The overview. damo's old names have no help of their own and are left out."""
+    shown = {name: command for name, command in COMMANDS.items() if command.help}
+    width = max(map(len, shown))
+    return _USAGE.format(commands="\n".join(f"  {name:<{width}}  {cmd.help}" for name, cmd in shown.items()))
 
 
 class _Words:
@@ -112,6 +116,10 @@ def _split_common(words: _Words) -> list[str]:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; raises DamodError. Returns the exit status."""
+    if argv and argv[0] == "--cli_complete":
+        from damoctl.complete import main as complete
+
+        return complete(argv[1:])
     words = _Words(argv)
     if words.command in ("-h", "--help"):
         sys.stdout.write(usage())

@@ -29,6 +29,7 @@ _EXAMPLES = """\
   damoctl args damon kdamonds.json --check_kernel 6.12
 """
 _FILE, _INDEX = Word("file", "file"), Word("kdamond index", "index")
+TOPICS = ("damon", "accesses_filter", "accesses_format")
 _MAX = 2**64 - 1
 RAW = Option(("--raw",), "command", "Numbers without units, in each field's own unit.")
 OUT = Option(("--out",), "command", "Write to this file instead of printing.", (_FILE,))
@@ -320,7 +321,7 @@ def _help(topic: str) -> str:
 
 def run(argv: list[str], ctx: Context) -> int:
     """Print or write what the options make."""
-    topics = {"damon": _damon, "accesses_filter": _accesses_filter, "accesses_format": _accesses_format}
+    topics = dict(zip(TOPICS, (_damon, _accesses_filter, _accesses_format), strict=True))
     if not argv or argv[0] in ("-h", "--help"):
         ctx.print("usage: damoctl args {" + ",".join(topics) + "} [options]\n\n" + HELP + "\n\nexamples\n" + _EXAMPLES)
         return 0 if argv else 2

@@ -22,6 +22,11 @@ TOPICS = {
 }
 _CATEGORIES = ("all", "monitoring", "damos")
 _LEVELS = ("record", "snapshot", "region")
+SUBTOPICS = {
+    "damon_param_options": _CATEGORIES,
+    "access_filter_options": (),
+    "access_format_options": ("options", *(f"{level}_format_keywords" for level in _LEVELS)),
+}
 
 
 def _one_of(words: Sequence[str], allowed: Sequence[str], topic: str) -> str:

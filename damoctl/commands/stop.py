@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from damoctl.context import Context
+    from damoctl.options import Parser
 
 EXAMPLES = """\
   damoctl stop                 everything that damod runs
@@ -14,15 +15,20 @@ EXAMPLES = """\
 """
 
 
-def run(argv: list[str], ctx: Context) -> int:
-    """Stop all sets, one by name, or one kdamond by index."""
+def parser() -> Parser:
+    """The command's words."""
     from damoctl.options import Parser
 
-    parser = Parser("stop", "Stop DAMON that damod started. Kdamonds of others are left alone.", EXAMPLES)
-    parser.add_argument("name", nargs="?", help="name of a set (default: all)")
-    parser.add_argument("--kdamond", type=int, metavar="INDEX", help="only this kdamond")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    args = parser.parse_args(argv)
+    made = Parser("stop", "Stop DAMON that damod started. Kdamonds of others are left alone.", EXAMPLES)
+    made.add_argument("name", nargs="?", help="name of a set (default: all)")
+    made.add_argument("--kdamond", type=int, metavar="INDEX", help="only this kdamond")
+    made.add_argument("--json", action="store_true", help="for programs")
+    return made
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Stop all sets, one by name, or one kdamond by index."""
+    args = parser().parse_args(argv)
     with ctx.client() as client:
         result = client.call("kdamonds.stop", name=args.name, kdamond=args.kdamond)
     if args.json or ctx.json:

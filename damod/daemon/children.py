@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 GATHER_S = 0.05
 LOOK_S = 1.0
+DOUBT_S = 60.0
+"""After so long a silence somebody looks: another listener's filter can make the kernel deaf to us (procevents.py)."""
 
 
 class Follower:
@@ -98,7 +100,8 @@ class Follower:
             await asyncio.sleep(LOOK_S)
             return None
         while True:
-            await self._thread.run(self._events.wait, None)
+            if not await self._thread.run(self._events.wait, DOUBT_S):
+                return None
             await asyncio.sleep(GATHER_S)
             told = await self._thread.run(self._events.read)
             if told != []:

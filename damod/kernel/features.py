@@ -197,7 +197,8 @@ class Features:
         )
 
     def to_wire(self) -> dict[str, Any]:
-        """{"release", "features": [{"name", "available", "since" ("" if in no release), "about", "inferred"}]}."""
+        """{"release", "features": [{"name", "available", "since" ("" if in no release), "about", "inferred"}],
+        "no_effect": [{"ops", "action", "since"}] of what the kernel accepts and does not do}."""
         rows = [
             {
                 "name": item.name,
@@ -208,7 +209,12 @@ class Features:
             }
             for item in FEATURES
         ]
-        return {"release": self.release, "features": rows}
+        idle = [
+            {"ops": ops, "action": action, "since": since}
+            for (ops, action), since in EFFECT_SINCE.items()
+            if self.has(f"ops.{ops}") and self.has(f"action.{action}") and self.effect(ops, action)
+        ]
+        return {"release": self.release, "features": rows, "no_effect": idle}
 
 
 def _names(tree: Tree, path: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Births and deaths of processes as the kernel tells them: netlink's proc connector.
 
-Wire formats: struct nlmsghdr of linux/netlink.h, struct cn_msg of linux/connector.h, struct proc_event and proc_input
-of linux/cn_proc.h. Needs CAP_NET_ADMIN and the initial pid and user namespaces; elsewhere the kernel takes the request
-and says nothing, so its acknowledgement is waited for. Only forks and exits are asked for (the filter is of 6.6).
+Wire formats: struct nlmsghdr of linux/netlink.h, struct cn_msg of linux/connector.h, struct proc_event of
+linux/cn_proc.h. Needs CAP_NET_ADMIN and the initial pid and user namespaces; elsewhere the kernel takes the request and
+says nothing, so its acknowledgement is waited for. All kinds of events are asked for: with the filter that came in 6.6
+an event that no listener wanted makes the kernel forget that it has listeners (send_msg() in cn_proc.c).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NONE, _FORK, _EXIT = 0, 1, 0x8000_0000
 _NLMSG_DONE = 3
 _NLMSGHDR = struct.Struct("=IHHII")
 _CN_MSG = struct.Struct("=IIIIHH")
-_PROC_INPUT = struct.Struct("=II")
+_OPERATION = struct.Struct("=I")
 _EVENT = struct.Struct("=IIQ")
 _IDS = struct.Struct("=iiii")
 _ACK_S = 1.0
@@ -50,8 +51,8 @@ def parse(message: bytes) -> Iterator[ProcessEvent]:
 
 
 def request() -> bytes:
-    """The message that asks for forks and exits."""
-    payload = _PROC_INPUT.pack(_LISTEN, _FORK | _EXIT)
+    """The message that asks for events."""
+    payload = _OPERATION.pack(_LISTEN)
     told = _CN_MSG.pack(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(payload), 0) + payload
     return _NLMSGHDR.pack(_NLMSGHDR.size + len(told), _NLMSG_DONE, 0, 0, os.getpid()) + told
 

@@ -112,6 +112,7 @@ MISTAKES = [
     (["tune", "--monitoring_intervals", "5ms", "100ms", "1s"], 7, "start"),
     (["report", "acess"], 2, "access"),
     (["satus"], 2, "status"),
+    (["adopt"], 7, "no kdamond of anybody else runs"),
     (["report", "access", "--snapshot_damos_filter", "allow", "anon"], 10, "start"),
     (["report", "access", "--input", "tried_regions_of", "0", "0", "0"], 7, "kdamond 0 does not run"),
 ]

@@ -43,7 +43,8 @@ def test_all_that_is_missing_is_told() -> None:
         (f"{at}.schemes[1].quotas.goals[0].memcg_path", "there is no memory cgroup /a"),
         (
             f"{at}.schemes[2].filters[1].memcg_path",
-            "there is no memory cgroup workload/; the kernel calls it /workload, from the mount point of the cgroups on",
+            "there is no memory cgroup workload/; the kernel calls it /workload, from the mount point of the cgroups"
+            " on",
         ),
     ]
 
