@@ -21,6 +21,8 @@ from damod.kernel.sim.tree import Dir, number, refuse
 # So many aggregations, and turns of schemes, are caught up with in detail; what lies before is passed over.
 _CATCH_UP = 50
 _CATCH_UP_TURNS = 1000
+# With nothing due (all paused, or none) somebody looks again after a while.
+_LOOK_NS = 10_000_000
 
 
 class Slot:
@@ -72,6 +74,7 @@ class Control:
         self._exclusive = exclusive
         self._old = facts.version < (6, 16)
         self._under_way = False
+        self._quiet_until_ns = 0
         self.slots: list[Slot] = []
         self.busy_reads = 0
 
@@ -121,6 +124,18 @@ class Control:
     def catch_up(self) -> None:
         """Let everything happen that is due by now, in the order of time over all kdamonds."""
         now = self._clock.monotonic_ns()
+        # Every access to the tree comes here, and with many schemes finding out what is due next takes long.
+        if now >= self._quiet_until_ns:
+            self._step(now)
+            due = self.next_event_ns()
+            self._quiet_until_ns = now + _LOOK_NS if due is None else due
+        for slot in self.slots:
+            if slot.kdamond and not slot.kdamond.alive():
+                self.end(slot)
+            elif slot.kdamond:
+                self._refresh(slot, slot.kdamond, now)
+
+    def _step(self, now: int) -> None:
         alive = self.running()
         for kdamond in alive:
             kdamond.skip_to(now - min(_CATCH_UP * kdamond.attrs.aggr_us * 1000, _CATCH_UP_TURNS * kdamond.period_ns()))
@@ -132,11 +147,6 @@ class Control:
             if due > now:
                 break
             kdamond.step()
-        for slot in self.slots:
-            if slot.kdamond and not slot.kdamond.alive():
-                self.end(slot)
-            elif slot.kdamond:
-                self._refresh(slot, slot.kdamond, now)
 
     def _refresh(self, slot: Slot, kdamond: Kdamond, now: int) -> None:
         every = slot.directory.value("refresh_ms") * 1_000_000
@@ -204,6 +214,7 @@ class Control:
         slot.kdamond = self._start(params)
         slot.started = True
         slot.refresh_ns = 0
+        self._quiet_until_ns = 0
         self._changed.notify_all()
 
     def _off(self, slot: Slot) -> None:
@@ -217,6 +228,7 @@ class Control:
     def _perform(self, slot: Slot, kdamond: Kdamond, word: str) -> None:
         if slot.kdamond is not kdamond:
             raise refuse(errno.EINVAL, word)
+        self._quiet_until_ns = 0
         if word == "commit":
             self._commit(slot, kdamond)
         elif word == "update_schemes_stats":
