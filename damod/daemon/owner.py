@@ -31,7 +31,7 @@ from damod.kernel.features import Features
 from damod.kernel.interface import Kernel, ProcessEvent
 from damod.kernel.refusal import refused
 from damod.kernel.writer import Write, notes, resolve, writes
-from damod.spec.diff import diff
+from damod.spec.diff import Change, diff
 from damod.spec.filter import Filter
 from damod.spec.kdamond import Kdamond, Target, parse_kdamonds
 from damod.spec.needs import check
@@ -212,6 +212,9 @@ class Owner(View):
         known = self.features() if dry_run else self._try_features()
         check(specs, known)
         changes = diff([item.spec for item in owned], specs)
+        followed = owned[0].family is not None
+        if include_child_tasks not in (None, followed):
+            changes.append(Change("include_child_tasks", followed, include_child_tasks))
         told = self._notes(specs, known)
         told += [
             f"kdamond {item.slot} is started anew" for item, spec in zip(owned, specs, strict=True) if _anew(item, spec)

@@ -77,7 +77,8 @@ def test_a_change_keeps_the_children(owners: Owners) -> None:
     answer = owner.tune("a", vaddr(top, intervals={"sample_us": "10ms"}), base=owner.specs("a"))
     assert [change["new"] for change in answer["changes"]] == ["10 ms"]
     assert watched(kernel) == [child]
-    owner.tune("a", vaddr(child), include_child_tasks=False)
+    answer = owner.tune("a", vaddr(child), include_child_tasks=False)
+    assert answer["changes"][-1] == {"path": "include_child_tasks", "old": True, "new": False}
     kernel.spawn(parent=child)
     owner.follow(None)
     assert watched(kernel) == [child] and not owner.follows()
