@@ -23,6 +23,8 @@ TYPES: dict[str, tuple[str, str]] = {
     "wss": ("damoctl.commands.report_wss", "working set sizes"),
     "footprints": ("damoctl.commands.report_footprints", "memory that processes had and the system used"),
     "times": ("damoctl.commands.report_times", "when memory looked as filters say"),
+    "profile": ("damoctl.commands.report_profile", "CPU profile of the times when memory looked as filters say"),
+    "holistic": ("damoctl.commands.report_holistic", "heatmaps, working sets, footprints, hot functions in one page"),
     "record_info": ("damoctl.commands.report_record_info", "what a record is about: times, targets, address ranges"),
     "nr_regions": ("damoctl.commands.report_nr_regions", "how many regions DAMON used"),
 }

@@ -77,6 +77,11 @@ def run(argv: Sequence[str], ctx: Context) -> int:
                 ctx.term.write(guide.render(found, raw="guide_human" not in given, compat=given.compat))
             return 0
         maps = heatmap.compute(source, options)
+    if not given.compat and not options.by_temperature:
+        from damoctl.reports import vmas
+
+        path = given.inputs[0] if given.inputs else load.DEFAULT
+        maps = [vmas.legend(drawn, vmas.read(path, drawn.series.target_id)) for drawn in maps]
     look = heatmap.Look(
         colorset=given.one("stdout_colorset", "gray"),
         skip_example="stdout_skip_colorset_example" in given,

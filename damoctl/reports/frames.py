@@ -7,7 +7,7 @@ length of the record.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -180,7 +180,9 @@ class Held(Source):
 class Opened(Source):
     """A source over open record files, read again at each pass."""
 
-    def __init__(self, files: Sequence[RecordFile]) -> None:
+    def __init__(self, files: Sequence[RecordFile], progress: Callable[[int], None] = lambda rows: None) -> None:
+        """`progress` is told how many regions were just read."""
+        self._progress = progress
         self.name = ", ".join(file.name for file in files)
         self._files = files
         self._known: dict[Series, Any] = {}
@@ -189,6 +191,7 @@ class Opened(Source):
         columns = [*_ALWAYS, *(name for name in _STORED if _STORED[name] in need), *_KEY]
         for file in self._files:
             for rows in file.batches(columns):
+                self._progress(rows.num_rows)
                 known = {series.key: series for series in file.series}
                 yield from self._cut({name: rows.column(name).to_numpy() for name in columns}, known)
 

@@ -76,6 +76,7 @@ class Map(NamedTuple):
             "resolution": list(self.heat.shape),
             "unit": self.unit,
             "heat": rows,
+            "mappings": [{"start": start, "end": end, "name": name} for start, end, name in self.names],
         }
 
 
@@ -465,7 +466,9 @@ def legend(drawn: Map, look: Look, term: Term) -> Iterator[str]:
     else:
         width, tall = (high - low) / columns, (end - begin) / rows
     yield f"# resolution: {columns}x{rows} ({units.size(width)} and {units.time(tall)} for each character)"
-    yield from (f"# {units.size(start)} - {units.size(stop)}: {name}" for start, stop, name in drawn.names)
+    for start, stop, name in drawn.names:
+        first, last = ((place - low) * columns // (high - low) for place in (start, stop - 1))
+        yield f"# columns {first}-{last}: {name} ({units.size(stop - start)})"
 
 
 def _range(low: int, high: int) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 PEER_S, PEER_MB = 20.0, 1200
 REPORTS = ("heatmap", "wss", "access")
-ROUNDS = 3
+ROUNDS = 2
 
 
 def measure(words: Sequence[str]) -> dict[str, float]:

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Records empty, cut, without intervals or ages, unsorted, overlapping: a report or a sentence, never a traceback."""
+=======
+"""Records that are empty, cut, unsorted, without intervals or ages: a report or a sentence, never a traceback."""
+>>>>>>> reports
 
 from __future__ import annotations
 

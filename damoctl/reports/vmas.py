@@ -1,0 +1,58 @@
+"""Names of mappings: what the addresses of a virtual address space hold, from the side file `<record>.vmas`.
+
+The file has the mappings of each process over time (formats.md 4.6); a name holds where any entry has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from damoctl.reports.heatmap import Map
+from damod.errors import BadRecord
+
+Named = tuple[int, int, str]
+
+
+def read(record: str, target_id: int | None) -> list[Named]:
+    """Mappings of a process (of the only one there is, if the record's target is no pid), by address.
+
+    Neighbours of equal name are one. Empty where there is no side file. Raises BadRecord.
+    """
+    path = Path(f"{record}.vmas")
+    if not path.is_file():
+        return []
+    try:
+        entries = json.loads(path.read_bytes())
+        by_pid: dict[Any, set[Named]] = {}
+        for entry in entries:
+            for process in entry["procvmas"]:
+                found = by_pid.setdefault(process["pid"], set())
+                found |= {(int(vma["start"]), int(vma["end"]), str(vma["name"])) for vma in process["vmas"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise BadRecord(f"{path} is damaged: {exc}") from exc
+    chosen = by_pid.get(target_id) or (next(iter(by_pid.values())) if len(by_pid) == 1 else set())
+    return joined(sorted(chosen))
+
+
+def joined(named: Sequence[Named]) -> list[Named]:
+    """Mappings by address, those that touch or overlap and have the same name as one."""
+    made: list[Named] = []
+    for start, end, name in named:
+        if name in ("", "0"):  # what the last field of a line of /proc/PID/maps is for anonymous memory
+            name = "[anon]"
+        if made and made[-1][2] == name and start <= made[-1][1]:
+            made[-1] = (made[-1][0], max(made[-1][1], end), name)
+        else:
+            made.append((start, end, name))
+    return made
+
+
+def legend(drawn: Map, named: Sequence[Named]) -> Map:
+    """The map with the names of what its addresses hold, as far as that is a column wide."""
+    low, high = drawn.addresses
+    least = (high - low) / drawn.heat.shape[1]
+    inside = [(max(start, low), min(end, high), name) for start, end, name in named if start < high and low < end]
+    return drawn._replace(names=[item for item in inside if item[1] - item[0] >= least])

@@ -1,0 +1,55 @@
+"""`report holistic` puts heatmaps, distributions and perf's functions on one page."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+from pathlib import Path
+
+from damoctl.commands import report
+from damoctl.context import Context
+from tests.shared import shared
+
+ENTRY = [
+    {"pid": 1, "footprint": {"size": 1000, "resident": 505}},
+    {"pid": None, "footprint": {"total": 2000, "free": 1000}},
+]
+
+
+def test_page(tmp_path: Path) -> None:
+    """The short form has the documented parts in their layout."""
+    (tmp_path / "footprints").write_text(json.dumps([{"time": 1.0, "footprints": ENTRY}]))
+    perf = tmp_path / "perf"
+    perf.write_text('#!/bin/sh\nfor i in $(seq 40); do echo "line $i"; echo; done\n')
+    perf.chmod(perf.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "profile").touch()
+    out = io.StringIO()
+    record = str(shared("damo", "records", "damon.data"))
+    words = ["holistic", "--access_pattern", record, "--footprints", str(tmp_path / "footprints")]
+    report.run([*words, "--profile", str(tmp_path / "profile"), "--perf_path", str(perf), "--compat", "damo"],
+               Context(stdout=out))  # fmt: skip
+    lines = out.getvalue().splitlines()
+    assert lines[:2] == [
+        "# Heatmap", "# target 18446623438842320000, address range 94827419009024-94827452162048",
+    ]  # fmt: skip
+    assert [len(line) for line in lines[2:7]] == [80] * 5
+    assert lines[7].startswith("# x-axis: space [86.245035 TiB")
+    at = lines.index("# Memory Footprints Distribution")
+    assert lines[at + 1].split() == ["percentile", "0", "25", "50", "75", "100"]
+    assert lines[at + 2] == (
+        "       wss      95.160 MiB      95.391 MiB      95.391 MiB      95.395 MiB     196.871 MiB "
+    )
+    assert lines[at + 3].split()[:3] == ["rss", "1.973", "MiB"]
+    assert [line.split()[0] for line in lines[at + 4 : at + 6]] == ["vsz", "sys_used"]
+    assert lines[at + 6 : at + 8] == ["", "# Hotspot functions"]
+    assert lines[at + 8 :] == [f"line {number}" for number in range(1, 17)]
+
+
+def test_what_is_missing_is_a_note() -> None:
+    """Without footprints and profile there is still a page, and a word about each."""
+    out, err = io.StringIO(), io.StringIO()
+    record = str(shared("damo", "records", "damon.data.snapshot.active"))
+    assert report.run(["holistic", "--input", record, "--long"], Context(stdout=out, stderr=err)) == 0
+    assert "Sorted by time" in out.getvalue()
+    assert err.getvalue().count("damoctl: no ") == 2
