@@ -1,12 +1,4 @@
-<<<<<<< HEAD
-<<<<<<< HEAD
 """Records empty, cut, without intervals or ages, unsorted, overlapping: a report or a sentence, never a traceback."""
-=======
-"""Records that are empty, cut, unsorted, without intervals or ages: a report or a sentence, never a traceback."""
->>>>>>> reports
-=======
-"""Records empty, cut, without intervals or ages, unsorted, overlapping: a report or a sentence, never a traceback."""
->>>>>>> main
 
 from __future__ import annotations
 
