@@ -39,6 +39,7 @@ class Follower:
         self._thread: KernelThread | None = None
         self._why_looking = ""
         self._changing = asyncio.Lock()
+        self._looked = asyncio.Event()
 
     def status(self) -> Mapping[str, Any] | None:
         """{"by": "events" or "looking", "why": why not events}; None while nothing is followed."""
@@ -56,6 +57,10 @@ class Follower:
             if wanted:
                 await self._open()
                 self._task = asyncio.create_task(self._follow(), name="children")
+
+    async def looked(self) -> None:
+        """Wait until the targets have been brought up to date once more."""
+        await self._looked.wait()
 
     async def close(self) -> None:
         """Follow no more."""
@@ -90,6 +95,8 @@ class Follower:
             except DamodError as exc:
                 log.error("the targets stay as they were", why=exc.message)
                 told = None
+            self._looked.set()
+            self._looked = asyncio.Event()
             if not await self._kernel_thread.run(self._owner.follows):
                 return
             told = await self._next()

@@ -742,7 +742,10 @@ class Recordings:
         """Tell the recorder of targets that came and went, as the daemon's follower made them."""
         name, told = recording.set_name, None
         while name is not None and recording.set_name == name:
-            await asyncio.sleep(FOLLOW_S)
+            # At once when the follower has been at work; now and then in any case, since a kdamond may have ended.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FOLLOW_S):
+                    await self._follower.looked()
             mine = await self._kernel_thread.run(self._owner.slots_of, name)
             watched = [item for item in await self._kernel_thread.run(self._owner.watched) if item.slot in mine]
             watches = [asdict(_watch(item)) for item in watched]

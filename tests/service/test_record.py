@@ -169,7 +169,8 @@ def test_an_existing_record_is_kept(damoctl: Run, tmp_path: Path) -> None:
 def test_a_set_up_for_the_recording_ends_with_it(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
     """kdamonds that `record` starts run as long as it records; those that ran before go on."""
     ok(damoctl("start", "paddr", "--take_over", "--name", "mine"))
-    ok(damoctl("record", "vaddr", "--target_pid", str(os.getpid()), "--timeout", "1.5"))
+    words = ["vaddr", "--target_pid", str(os.getpid()), "--exclude_child_tasks"]
+    ok(damoctl("record", *words, "--timeout", "1.5"))
     assert kdamonds(daemon) == ["mine"]
     found = rows(tmp_path / "damon.data")
     assert {row["pid"] for row in found} == {os.getpid()}
