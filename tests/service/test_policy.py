@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -192,3 +193,23 @@ def test_the_schema_knows_the_keys(damoctl: Run) -> None:
     kinds = schema["$defs"]["Quota"]["properties"]["sz_bytes"]["anyOf"]
     assert {kind["type"] for kind in kinds} == {"integer", "string"}
     assert schema["additionalProperties"] is False
+
+
+def test_beside_a_recording_and_children(daemon: LocalDaemon, damoctl: Run) -> None:
+    """Policies, a recording and children of targets are all in the status, and together stop within a second."""
+    put(daemon, "a.yaml", POLICY)
+    ok(damoctl("policy", "reload"))
+    ok(damoctl("start", "vaddr", "--target_pid", str(os.getpid()), "--include_child_tasks", "--name", "mine"))
+    ok(damoctl("record", "--detach", "--name", "r"))
+    told = json.loads(ok(damoctl("status", "--json")))
+    assert [(row["name"], row["stage"]) for row in told["policies"]] == [("a", "running")]
+    assert [row["name"] for row in told["recordings"]] == ["r"]
+    assert told["children"]["by"] in ("events", "looking")
+    assert {row["name"] for row in told["kdamonds"]} == {"a", "mine"}
+    text = ok(damoctl("status"))
+    assert "policy a: running" in text and "recording r" in text
+    assert daemon.process is not None
+    begin = time.monotonic()
+    daemon.process.terminate()
+    assert daemon.process.wait(10) == 0
+    assert time.monotonic() - begin < 1.5, "more than a second, and what a busy machine takes for a process to end"
