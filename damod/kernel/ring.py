@@ -146,6 +146,22 @@ class PageLayout:
         except KeyError as exc:
             raise ValueError(f"the ring's page header has no {exc.args[0]}: {text[:80]!r}") from None
 
+    def head(self, page: bytes) -> tuple[int, int, int | None]:
+        """A page's time stamp in ns, where its events end, and how many were lost before it (None: it does not say).
+
+        Raises ValueError or struct.error on bytes that cannot be a page.
+        """
+        if len(page) < self.data:
+            raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
+        commit = _U32.unpack_from(page, self.commit)[0]
+        end = self.data + (commit & COMMIT_MASK)
+        if end > len(page):
+            raise ValueError(f"a ring page of {len(page)} bytes says that {end} are used")
+        missed: int | None = 0
+        if commit & MISSED:
+            missed = int(_U64.unpack_from(page, end)[0]) if commit & MISSED_STORED else None
+        return int(_U64.unpack_from(page, self.stamp)[0]), end, missed
+
 
 class Page(NamedTuple):
     """What a page held. `missed`: events lost before it; None if some were lost and the page does not say how many."""
@@ -173,17 +189,8 @@ class PageDecoder:
         return int(_U64.unpack_from(page, self.layout.stamp)[0])
 
     def _decode(self, page: bytes) -> Page:
-        layout = self.layout
-        if len(page) < layout.data:
-            raise ValueError(f"a ring page of {len(page)} bytes is shorter than its header")
-        stamp = page_stamp = self.stamp(page)
-        commit = _U32.unpack_from(page, layout.commit)[0]
-        at, end = layout.data, layout.data + (commit & COMMIT_MASK)
-        if end > len(page):
-            raise ValueError(f"a ring page of {len(page)} bytes says that {end} are used")
-        missed: int | None = 0
-        if commit & MISSED:
-            missed = int(_U64.unpack_from(page, end)[0]) if commit & MISSED_STORED else None
+        page_stamp, end, missed = self.layout.head(page)
+        stamp, at = page_stamp, self.layout.data
 
         found: list[Run] = []
         while at + 4 <= end:

@@ -19,11 +19,8 @@ import numpy.typing as npt
 from damod.kernel.events import Format
 from damod.kernel.interface import RawRing
 from damod.kernel.ring import (
-    COMMIT_MASK,
     DELTA_BITS,
     INTERVALS,
-    MISSED,
-    MISSED_STORED,
     PADDING,
     REGIONS,
     REGIONS_AND_PROBES,
@@ -143,15 +140,8 @@ class BulkDecoder:
             raise ValueError(f"a ring page of {len(page)} bytes ends inside a record: {exc}") from exc
 
     def _walk(self, page: bytes, found: Found) -> int | None:
-        layout = self.layout
-        stamp = page_stamp = int(_U64.unpack_from(page, layout.stamp)[0])
-        commit = _U32.unpack_from(page, layout.commit)[0]
-        at, end = layout.data, layout.data + (commit & COMMIT_MASK)
-        if end > len(page):
-            raise ValueError(f"a ring page of {len(page)} bytes says that {end} are used")
-        missed: int | None = 0
-        if commit & MISSED:
-            missed = int(_U64.unpack_from(page, end)[0]) if commit & MISSED_STORED else None
+        page_stamp, end, missed = self.layout.head(page)
+        stamp, at = page_stamp, self.layout.data
         first: int | None = None
         while at + 4 <= end:
             word = _U32.unpack_from(page, at)[0]
