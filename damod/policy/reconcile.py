@@ -132,8 +132,8 @@ class Reconciler:
 
     # -- documents -------------------------------------------------------------------------------------------------
 
-    def load(self, *, forget: bool = True) -> None:
-        """Read the files again; `forget` what was asked for until the next reload.
+    def load(self, *, forget: bool = True, only: str | None = None) -> None:
+        """Read the files again, or `only` one policy's; `forget` what was asked for until the next reload.
 
         What had been rolled back gets a new chance if its text changed, what was refused or stopped gets one now. A
         file that is wrong now leaves its last good version in charge.
@@ -147,6 +147,8 @@ class Reconciler:
             return
         self.trouble = ""
         for document in documents:
+            if only not in (None, document.name):
+                continue
             before = self.states.get(document.name)
             if document.policy:
                 self._good[document.name] = document
@@ -164,6 +166,8 @@ class Reconciler:
                 states[document.name] = State(document, probation=probation)
                 for problem in document.problems:
                     log.error("policy is wrong", policy=document.name, problem=str(problem))
+        if only is not None:
+            states = {**self.states, **states}
         for name in set(self._good) - set(states):
             del self._good[name]
         if forget:
