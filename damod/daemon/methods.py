@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from damod.daemon.recordings import Ask
+from damod.daemon.recording import Ask
 from damod.daemon.service import Service
 from damod.errors import NotFound, SpecInvalid
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
@@ -81,6 +81,7 @@ async def tune(
         dry_run=dry_run,
     )
     await daemon.follower.update()
+    daemon.recordings.look()
     return result
 
 

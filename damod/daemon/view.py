@@ -74,9 +74,9 @@ class View:
         self._reap()
         return rows
 
-    def watched(self, slot: int | None = None) -> list[Watched]:
-        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
-        asked for the intervals it has tuned."""
+    def watched(self, slot: int | None = None, *, tuned: bool = True) -> list[Watched]:
+        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that (`tuned`) the
+        kernel is asked for the intervals it has tuned, which waits for it."""
         self._reap()
         found = []
         for life in self._lives():
@@ -87,7 +87,7 @@ class View:
                 (context,) = (item.now if item else reader.kdamond(self.kernel, life.slot)).contexts
                 sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
                 goal = context.intervals.intervals_goal
-                if goal.active and item:
+                if goal.active and item and tuned:
                     sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
             except (NotFound, FileNotFoundError):
                 continue  # ended while we looked
