@@ -23,7 +23,8 @@ from damod.policy.document import Guard
 from damod.policy.fit import lacking
 from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
-from damod.policy.reconcile import Reconciler, State
+from damod.policy.reconcile import Reconciler
+from damod.policy.roster import State
 from damod.policy.text import spelled
 from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.scheme import SchemeStats
