@@ -23,6 +23,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "status": Command("status", "what the daemon, its kdamonds and others' kdamonds are doing"),
     "start": Command("start", "start DAMON with given parameters"),
+    "schemes": Command("schemes", "run operation schemes until Ctrl-C or the target's end"),
     "tune": Command("tune", "change parameters of running DAMON"),
     "stop": Command("stop", "stop DAMON that damod started"),
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),

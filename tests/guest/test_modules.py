@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from damoctl.local import LocalDaemon
 from damod.errors import KernelRefused, SpecInvalid
 from damod.kernel import parameters
 from damod.kernel.linux import LinuxKernel
 from damod.rpc.client import Client
+from tests.contract.driver import PATIENCE_S
 from tests.guest.driver import STAT, Damoctl, ok
 
 RECLAIM = "damon_reclaim/parameters"
@@ -21,15 +24,17 @@ def listed(client: Client) -> dict[str, Any]:
 
 
 @pytest.fixture
-def quiet(real: LinuxKernel, client: Client) -> Any:
+def quiet(real: LinuxKernel, local: LocalDaemon, client: Client) -> Iterator[None]:
     """No module runs, and afterwards each has its parameters again."""
     if real.modules.exists(STAT):
         client.call("modules.write", name="stat", enabled=False)
     before = listed(client)
     yield
-    for name, module in listed(client).items():
-        if module["enabled"]:
-            client.call("modules.write", name=name, enabled=False)
+    with Client(str(local.socket), PATIENCE_S) as again:  # a test may have ended the daemon of the first
+        left = listed(again)
+        for name in [name for name, module in left.items() if module["enabled"]]:
+            again.call("modules.write", name=name, enabled=False)
+    for name in left:
         for parameter, text in before[name]["parameters"].items():
             row = parameters.of(name, parameter, text)
             if not row.result and parameter not in ("enabled", "commit_inputs"):
@@ -104,7 +109,7 @@ def test_a_commit_that_the_kernel_refuses_is_put_back(real: LinuxKernel, client:
 
 
 def test_a_module_that_damod_enabled_is_its_own_after_a_crash(
-    local: Any, client: Client, damoctl: Damoctl, quiet: None
+    local: LocalDaemon, client: Client, damoctl: Damoctl, quiet: None
 ) -> None:
     """The next damod finds it on, with the same kdamond, and disables it."""
     ok(damoctl("lru_sort", "enable"))
