@@ -24,7 +24,7 @@ from damod.kernel import modules, parameters
 from damod.kernel.interface import Kernel
 from damod.kernel.modules import Module
 from damod.kernel.parameters import COMMIT, ENABLED, PID
-from damod.rpc.registry import near
+from damod.near import near
 
 PATIENCE_S = 10.0
 """How long a module may take for what it does at once, beyond its own intervals."""
