@@ -68,7 +68,7 @@ def _of_command(name: str, rest: Sequence[str]) -> tuple[Iterable[Option], Itera
     from damoctl.flags import access
     from damoctl.flags.table import OPS, OPTIONS
 
-    if name in ("start", "tune"):
+    if name in ("start", "tune", "schemes"):
         own: tuple[Option, ...] = import_module(f"damoctl.commands.{name}").OWN
         return (*OPTIONS, *own, _HELP), OPS, rest
     if name in ("args", "report", "help"):

@@ -45,6 +45,8 @@ class Pool(View):
         except ValueError as exc:
             self._problems.append(f"{exc}; kdamonds that it named are treated as somebody else's (see `damoctl adopt`)")
             self._slots = Slots()
+        if self._slots.modules:
+            self._reap_modules()
         if not self._slots.owned:
             return {"adopted": [], "lost": []}
         alive = {life.slot: life for life in self._lives()}
@@ -113,11 +115,12 @@ class Pool(View):
         busy = modules.enabled(self.kernel)
         stubborn = [module for module in busy if module.name != "damon_stat"]
         if stubborn:
+            name = stubborn[0].name
             raise Conflict(
-                f"the module {stubborn[0].name} is enabled, and the kernel starts no kdamond beside it",
-                hint=f"it is there to change how memory is reclaimed, so damod does not switch it off by itself:"
-                f" echo N > /sys/module/{stubborn[0].name}/parameters/enabled",
-                module=stubborn[0].name,
+                f"the module {name} is enabled, and the kernel starts no kdamond beside it",
+                hint="it is there to change how memory is reclaimed, so damod does not switch it off by itself:"
+                f" `damoctl module {name.removeprefix('damon_')} disable`",
+                module=name,
             )
         if take_over:
             return
@@ -136,6 +139,51 @@ class Pool(View):
                 " (makes it damod's as it is)",
                 pids=[life.pid for life in foreign],
             )
+
+    def refuse_beside(self, module: str, take_over: bool) -> None:
+        """Raise Conflict for what keeps the kernel from starting a module, as far as `take_over` may not end it."""
+        self._reap()
+        if self._slots.owned:
+            names = ", ".join(self._slots.names())
+            policies = sorted({item.name for item in self._slots.owned.values() if item.policy})
+            way = f"`damoctl policy disable {policies[0]}`" if policies else f"`damoctl stop {self._slots.names()[0]}`"
+            raise Conflict(
+                f"{module} cannot be enabled: damod runs kdamonds ({names}), and the kernel runs no module beside one",
+                hint=f"{way} ends them",
+                sets=self._slots.names(),
+            )
+        others = [item.name for item in modules.enabled(self.kernel) if item.name != module]
+        stubborn = [name for name in others if name != "damon_stat"]
+        if stubborn:
+            raise Conflict(
+                f"{module} cannot be enabled: {stubborn[0]} is, and the kernel runs one module at a time",
+                hint=f"`damoctl module {stubborn[0].removeprefix('damon_')} disable` ends it",
+                module=stubborn[0],
+            )
+        foreign = self.foreign()
+        if take_over or not (others or foreign):
+            return
+        if others:
+            raise Conflict(
+                f"{module} cannot be enabled: damon_stat is, and the kernel runs one module at a time",
+                hint="--take_over switches it off, and on again when this one is disabled",
+                module="damon_stat",
+            )
+        pids = ", ".join(str(life.pid) for life in foreign)
+        raise Conflict(
+            f"{module} cannot be enabled: somebody else's kdamond runs (pid {pids}), and the kernel runs no module"
+            " beside it",
+            hint="stop it the way it was started, or --take_over stops it",
+            pids=[life.pid for life in foreign],
+        )
+
+    def make_room(self) -> list[str]:
+        """End what `refuse_beside` lets us end for a module; what was done, as sentences."""
+        told = self._stop_foreign()
+        before = self._slots.switched_off
+        self._switch_modules_off()
+        new = [name for name in self._slots.switched_off if name not in before]
+        return told + [f"{name} was switched off; it comes back when nothing of damod runs any more" for name in new]
 
     def _have_pool(self) -> bool:
         return 0 < self._slots.pool == reader.count(self.kernel)
