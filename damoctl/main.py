@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "convert_record_format": Command("convert_record_format", "write a record in another format"),
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),
     "validate": Command("validate", "check whether a record is valid"),
+    "replay": Command("replay", "do recorded accesses again, on real memory"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
     "help": Command("help", "long lists of options and keywords"),
