@@ -35,7 +35,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "do recorded accesses again, on real memory"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
-    "help": Command("help", "long lists of options and keywords"),
+    "help": Command("help", "help on a command; long lists of options and keywords"),
     "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),
     "setup_cli_completion": Command("completion", ""),
     "version": Command("version", "versions of damoctl, the daemon and the kernel"),

@@ -239,12 +239,16 @@ def summary(player: Player, outcome: Outcome, *, steps: bool) -> list[str]:
 
 
 def to_plain(player: Player, outcome: Outcome) -> dict[str, Any]:
-    """The result for programs; times are nanoseconds, sizes bytes, accesses touches of a page."""
+    """The result for programs; times are nanoseconds, sizes bytes, accesses touches of a page.
+
+    `began_ns` is on the monotonic clock, as times of records are; those of steps count from there.
+    """
     import os
 
     return {
         "pid": os.getpid(),
         "threads": outcome.threads,
+        "began_ns": player.began_ns,
         "seconds": outcome.seconds,
         "stopped": outcome.stopped,
         "wanted": outcome.wanted,
