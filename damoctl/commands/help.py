@@ -40,7 +40,7 @@ def subtopics(topic: str) -> tuple[str, ...]:
 
 
 def _one_of(words: Sequence[str], allowed: Sequence[str], topic: str) -> str:
-    from damoctl.flags.option import near
+    from damod.near import near
 
     if len(words) > 1:
         raise UsageError(f"help {topic} takes one word, not {' '.join(words)!r}")
@@ -108,7 +108,7 @@ def run(argv: list[str], ctx: Context) -> int:
     if words[0] in COMMANDS:
         return _of_command(words, ctx)
     if words[0] not in topics:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
             f"there is no help on {words[0]!r}{near(words[0], [*topics, *COMMANDS])}",

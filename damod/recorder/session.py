@@ -281,7 +281,7 @@ class Session:
             self._kdamonds = message["specs"]
             for item in map(watch, message.get("watches", ())):
                 self._watches[item.pid] = item
-                self._assembler.intervals[item.pid] = Intervals(item.sample_us, item.aggr_us)
+                self._assembler.given(item.pid, Intervals(item.sample_us, item.aggr_us))
         elif kind == "snapshots":
             self._write([(Snapshot.from_wire(wire), None) for wire in message["snapshots"]])
 
