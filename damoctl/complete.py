@@ -124,6 +124,12 @@ def _of_parser(parser: argparse.ArgumentParser, words: Sequence[str]) -> Grammar
     return Grammar(options, places, words)
 
 
+def _options(module: Any) -> tuple[Option, ...]:
+    """A command's own tables of options."""
+    tables = getattr(module, "TABLES", (getattr(module, "OPTIONS", ()),))
+    return tuple(option for table in tables for option in table)
+
+
 def _of_command(name: str, rest: Sequence[str]) -> Grammar:
     """What may stand after a command's name, given what stands there."""
     from damoctl.flags import access
@@ -158,13 +164,13 @@ def _of_command(name: str, rest: Sequence[str]) -> Grammar:
         }
         table = tables.get((name, rest[0]), ())
         if name == "report" and rest[0] in module.TYPES:
-            table = import_module(module.TYPES[rest[0]][0]).OPTIONS
+            table = _options(import_module(module.TYPES[rest[0]][0]))
             if rest[0] == "access":
                 table = (*table, *access.FILTERS, *access.FORMATS)
         return Grammar((*table, _HELP), (spec,) if (name, rest[0]) == ("args", "damon") else (), rest[1:])
     module = import_module(f"damoctl.commands.{name}")
     if not hasattr(module, "parser"):
-        return Grammar((_GLOBAL[2], _HELP), (), rest)
+        return Grammar(_options(module) or (_GLOBAL[2], _HELP), (), rest)
     return _of_parser(module.parser(), rest)
 
 

@@ -1,4 +1,4 @@
-"""Completion as somebody at a terminal has it: real shells, the scripts that we print, a daemon with something to name."""
+"""Completion as at a terminal: real shells, the scripts that we print, a daemon with something to name."""
 
 from __future__ import annotations
 
