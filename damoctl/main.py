@@ -28,6 +28,8 @@ COMMANDS: dict[str, Command] = {
     "stop": Command("stop", "stop DAMON that damod started"),
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
+    "stream": Command("stream", "what happens, as it happens, for programs and people"),
+    "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "module": Command("module", "DAMON's own modules: stat, reclaim, lru_sort"),
     "reclaim": Command("reclaim", "control damon_reclaim (short for `module reclaim`)"),

@@ -43,6 +43,8 @@ class Reconciler(Roster):
         self.kernel_trouble = ""
         self._steps = Steps(kernel, owner, self)
         self._turn = 0
+        # Counts what changed: each load of other documents, and each look in which steps were done.
+        self.generation = 0
 
     # -- one look --------------------------------------------------------------------------------------------------
 
@@ -60,6 +62,9 @@ class Reconciler(Roster):
             self.kernel_trouble = sentence(exc)
             return 0
         self.kernel_trouble = ""
+        if done or self.other:
+            self.generation += 1
+            self.other = False
         return done
 
     def _apply(self) -> int:

@@ -5,6 +5,7 @@ Knows files and no kernel. The reconciler (damod.policy.reconcile) moves the sta
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,6 +84,10 @@ class Roster:
         self.good: dict[str, Document] = {}
         # Why the files are not known, if they are not; then nothing is started or stopped.
         self.trouble = ""
+        # Whether something other than steps has changed since the last look; what was done of late, as sentences.
+        self.other = False
+        self.acts: deque[str] = deque(maxlen=100)
+        self._loaded = False
 
     def load(self, *, forget: bool = True, only: str | None = None) -> None:
         """Read the files again, or `only` one policy's; `forget` what was asked for until the next reload.
@@ -98,6 +103,7 @@ class Roster:
             log.error("policies stay as they are", why=exc.message)
             return
         self.trouble = ""
+        known = {name: item.document.data for name, item in self.states.items()}
         for document in documents:
             if only not in (None, document.name):
                 continue
@@ -124,6 +130,9 @@ class Roster:
             del self.good[name]
         if forget:
             self.stopped.clear()
+        # The first time there is nothing to compare with; whether something changed is seen by the steps.
+        self.other |= self._loaded and known != {name: item.document.data for name, item in states.items()}
+        self._loaded = True
         self.states = states
 
     def hold(self, names: Sequence[str]) -> None:

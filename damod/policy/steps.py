@@ -60,6 +60,7 @@ class Steps:
     def done(self, step: Step, before: Mapping[int, Running]) -> None:
         """Note a step that worked. A change of a guarded policy begins its probation, which may end with `before`."""
         log.info("policy", step=str(step))
+        self.roster.acts.append(str(step))
         state = self.roster.states.get(step.name)
         if state is None:
             return
@@ -125,5 +126,7 @@ class Steps:
             state.reason = f"{tripped}; rolling back failed: {sentence(exc)}"
             return
         log.warning("policy is rolled back", policy=name, why=tripped)
+        self.roster.acts.append(f"roll back {name}: {tripped}")
+        self.roster.other = True
         state.stage = "rolled-back"
         state.reason = f"{tripped}; {'its earlier parameters count' if earlier else 'it is stopped'} until it is edited"
