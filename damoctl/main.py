@@ -134,10 +134,9 @@ def run(argv: Sequence[str]) -> int:
     name = "version" if words.command == "--version" else words.command
     command = COMMANDS.get(name)
     if command is None:
-        from difflib import get_close_matches
+        from damod.near import near
 
-        near = get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "damoctl --help lists the commands"
+        hint = near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
         raise UsageError(f"unknown command {name!r}", hint=hint)
     rest = _split_common(words)
     from importlib import import_module

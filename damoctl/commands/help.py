@@ -30,7 +30,7 @@ SUBTOPICS = {
 
 
 def _one_of(words: Sequence[str], allowed: Sequence[str], topic: str) -> str:
-    from damoctl.flags.option import near
+    from damod.near import near
 
     if len(words) > 1:
         raise UsageError(f"help {topic} takes one word, not {' '.join(words)!r}")
@@ -78,7 +78,7 @@ def run(argv: list[str], ctx: Context) -> int:
         ctx.print("usage: damoctl help <topic>\n\ntopics\n" + "\n".join(lines))
         return 0
     if words[0] not in topics:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
             f"there is no help on {words[0]!r}{near(words[0], topics)}", hint=f"topics are {', '.join(topics)}"

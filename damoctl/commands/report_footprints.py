@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from damoctl.flags import recording
-from damoctl.flags.option import Option, near
+from damoctl.flags.option import Option
 from damod.errors import UsageError
+from damod.near import near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

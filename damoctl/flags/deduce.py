@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from damoctl.flags.option import near
 from damoctl.flags.table import OPS
 from damod.errors import NotFound, UsageError
+from damod.near import near
 
 KEYWORDS = ("paddr", "vaddr", "fvaddr", "ongoing")
 

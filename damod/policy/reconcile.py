@@ -20,6 +20,7 @@ from damod.errors import Conflict, DamodError, FeatureMissing, NotFound, UsageEr
 from damod.kernel.features import Features
 from damod.kernel.interface import Kernel
 from damod.kernel.writer import notes, resolve
+from damod.near import near
 from damod.policy.compose import Wanted, compose, conflict
 from damod.policy.document import Guard, Policy
 from damod.policy.fit import lacking, reduce
@@ -185,11 +186,8 @@ class Reconciler:
     def state(self, name: str) -> State:
         """Raises NotFound with the nearest name."""
         if name not in self.states:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, self.states, n=1)
             raise NotFound(
-                f"there is no policy {name!r}{f'; did you mean {near[0]!r}?' if near else ''}",
+                f"there is no policy {name!r}{near(name, self.states)}",
                 hint=f"`damoctl policy list` shows those in {', '.join(self.directories)}",
             )
         return self.states[name]

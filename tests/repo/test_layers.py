@@ -15,11 +15,12 @@ ROOT = Path(__file__).parents[2]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.errors": (),
     "damod.units": (),
+    "damod.near": (),
     "damod.access": ("damod.errors", "damod.units"),
-    "damod.spec": ("damod.errors", "damod.units"),
+    "damod.spec": ("damod.errors", "damod.units", "damod.near"),
     "damod.records": ("damod.errors", "damod.units", "damod.access"),
     "damod.kernel": ("damod.errors", "damod.units", "damod.access", "damod.spec"),
-    "damod.policy": ("damod.errors", "damod.units", "damod.spec", "damod.kernel"),
+    "damod.policy": ("damod.errors", "damod.units", "damod.near", "damod.spec", "damod.kernel"),
     "damod.recorder.job": (),
     "damod.recorder.channel": ("damod.recorder.job",),
     "damod.recorder": (
@@ -27,7 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "damod.rpc.wire": ("damod.errors",),
     "damod.rpc.client": ("damod.errors", "damod.rpc.wire"),
-    "damod.rpc": ("damod.errors", "damod.log"),
+    "damod.rpc": ("damod.errors", "damod.near", "damod.log"),
     "damod.daemon": (
         "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
         "damod.rpc",
@@ -35,7 +36,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         # What a recorder is told and tells; the recorder itself is a process of its own.
         "damod.recorder.job", "damod.recorder.channel",
     ),
-    "damod.settings": ("damod.errors", "damod.units", "damod.rpc.client"),
+    "damod.settings": ("damod.errors", "damod.units", "damod.near", "damod.rpc.client"),
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),

@@ -77,7 +77,7 @@ def test_sighup_reloads_and_a_mistake_changes_nothing(daemon: LocalDaemon, damoc
         time.sleep(0.05)
     listed = ok(damoctl("policy", "list"))
     assert f"{path}:5:7: kdamonds[0].contexts[0].schemes[0].action: 'stta' is none of" in listed
-    assert "did you mean stat?" in listed
+    assert "did you mean 'stat'?" in listed
     assert kdamonds(damoctl) == pids
     done = damoctl("policy", "check", str(path))
     assert done.returncode == 1 and f"{path}:5:7" in done.stdout
