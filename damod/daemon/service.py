@@ -31,6 +31,7 @@ from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
+from damod.daemon.watchdog import Watchdog
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access, Peer
@@ -96,6 +97,7 @@ class Service:
         )
         self._reread = reread
         self._notifier = Notifier()
+        self._watchdog = Watchdog(self._notifier, self.kernel_thread, self.owner.as_remembered)
         self._tasks: asyncio.TaskGroup | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._started = time.monotonic()
@@ -137,7 +139,7 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
-                watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                watchdog = tasks.create_task(self._watchdog.feed(watchdog_interval_s()), name="watchdog")
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
                 self._notifier.ready(self._summary())
@@ -338,12 +340,6 @@ class Service:
 
     def _summary(self) -> str:
         return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}; {self.policies.summary()}"
-
-    async def _feed_watchdog(self) -> None:
-        interval_s = watchdog_interval_s()
-        while interval_s is not None:
-            await asyncio.sleep(interval_s)
-            self._notifier.watchdog()
 
 
 def rss_bytes() -> int:
