@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ SUITE = "trixie"
 TOOLS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "dpkg-deb": "dpkg", "xz": "xz-utils"}
 
 PACKAGES = (
-    *("systemd-sysv", "dbus", "udev", "kmod", "procps", "numactl", "init-system-helpers"),
+    *("systemd-sysv", "dbus", "udev", "kmod", "procps", "numactl", "linux-perf", "init-system-helpers"),
     # What the package depends on; dpkg refuses it if one is missing here.
     *("python3", "python3-msgpack", "python3-numpy", "python3-pydantic"),
     *("python3-sdnotify", "python3-structlog", "python3-yaml"),
@@ -101,15 +102,15 @@ def image() -> Path:
     require_tools()
     at = kernels.cache_dir() / "systemd"
     with kernels.locked(kernels.cache_dir() / "lock.systemd"):
-        base = _base(at)
+        system = base(at)
         with tempfile.TemporaryDirectory(prefix=".deb-", dir=at) as scratch:
             package = deb.build(SUITE, Path(scratch), cache=at)
-            told = hashlib.sha256(package.read_bytes() + base.name.encode() + _own()).hexdigest()[:16]
+            told = hashlib.sha256(package.read_bytes() + system.name.encode() + _own()).hexdigest()[:16]
             found = at / f"image-{told}.ext4"
             if found.exists():
                 os.utime(found)
                 return found
-            _make(base, package, found)
+            _make(system, package, found)
         for old in sorted(at.glob("image-*.ext4"), key=lambda path: path.stat().st_mtime)[:-KEPT_IMAGES]:
             old.unlink()
     return found
@@ -119,7 +120,7 @@ def _own() -> bytes:
     return Path(__file__).read_bytes()
 
 
-def _base(at: Path) -> Path:
+def base(at: Path) -> Path:
     """The tar of the system without damod."""
     at.mkdir(parents=True, exist_ok=True)
     recipe = (SUITE, PACKAGES)
@@ -149,19 +150,10 @@ def _base(at: Path) -> Path:
 def _make(base: Path, package: Path, found: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".image-", dir=found.parent) as scratch:
         root = Path(scratch) / "root"
-        root.mkdir()
-        _told("unpacking the base", ["tar", "-xf", str(base), "-C", str(root), "--exclude=./dev/*"])
+        unpack(base, root)
         _prepare(root)
         shutil.copy(package, root / "root/damod.deb")
-        # Mounts of its own, which end with it, since postinst wants /proc. No network: what it needs must be there.
-        _told(
-            "installing the package",
-            [
-                *("unshare", "--mount", "--net", "--pid", "--fork", f"--mount-proc={root}/proc"),
-                *("chroot", str(root), "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", f"PATH={_PATH}"),
-                *("dpkg", "-i", "/root/damod.deb"),
-            ],
-        )
+        in_root(root, "dpkg", "-i", "/root/damod.deb")
         (root / "root/damod.deb").unlink()
         _people(root)
         fresh = found.with_suffix(".part")
@@ -194,13 +186,33 @@ def _prepare(root: Path) -> None:
         (root / name).mkdir(exist_ok=True)
 
 
+def unpack(base: Path, root: Path) -> None:
+    """The base system as a directory tree, with as much of /dev as maintainer scripts want."""
+    root.mkdir()
+    _told("unpacking the base", ["tar", "-xf", str(base), "-C", str(root), "--exclude=./dev/*"])
+    os.mknod(root / "dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    (root / "dev/null").chmod(0o666)
+
+
+def in_root(root: Path, *command: str) -> str:
+    """What a command says that runs in the tree as in a machine that is off: /proc, no network, no systemd.
+
+    Its mounts end with it. Raises GuestError if it fails.
+    """
+    return _told(
+        f"{command[0]} in a new system",
+        [
+            *("unshare", "--mount", "--net", "--pid", "--fork", f"--mount-proc={root}/proc"),
+            *("chroot", str(root), "env", "-i", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", f"PATH={_PATH}"),
+            *command,
+        ],
+    )
+
+
 def _people(root: Path) -> None:
     """alice may use damod, bob may not."""
-    for command in (
-        ["useradd", "--create-home", "--shell", "/bin/bash", "--groups", "damod", "alice"],
-        ["useradd", "--create-home", "--shell", "/bin/bash", "bob"],
-    ):
-        _told("making users", ["chroot", str(root), "env", f"PATH={_PATH}", *command])
+    in_root(root, "useradd", "--create-home", "--shell", "/bin/bash", "--groups", "damod", "alice")
+    in_root(root, "useradd", "--create-home", "--shell", "/bin/bash", "bob")
     now = time.time()
     for name in ("etc/.updated", "var/.updated"):
         (root / name).touch()
@@ -208,11 +220,12 @@ def _people(root: Path) -> None:
     os.utime(root / "usr", (now, now))
 
 
-def _told(what: str, command: list[str]) -> None:
+def _told(what: str, command: list[str]) -> str:
     env = {**os.environ, "PATH": _tool_path()}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
         raise GuestError(f"{what} failed ({done.returncode}): {' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 if __name__ == "__main__":
