@@ -32,7 +32,7 @@ from damod.daemon.policies import Policies
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
 from damod.daemon.watchdog import Watchdog
-from damod.errors import DamodError
+from damod.errors import DamodError, UsageError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access, Peer
 from damod.rpc.registry import Method, Registry
@@ -329,7 +329,14 @@ class Service:
         if handed_over is not None:
             held.enter_context(handed_over)
             self._socket_path = str(handed_over.getsockname())
-            open_to(self._socket_path, self._server.access)
+            try:
+                open_to(self._socket_path, self._server.access)
+            except OSError as exc:
+                raise UsageError(
+                    f"systemd handed over a socket that is not at {self._socket_path} any more ({exc.strerror})",
+                    hint="`systemctl restart damod.socket` makes it anew",
+                    path=self._socket_path,
+                ) from exc
             return handed_over
         directory = Path(self.settings.socket).parent
         if not directory.exists():

@@ -204,7 +204,7 @@ def test_children_are_followed_by_the_kernels_own_events(session: Session) -> No
     """The proc connector needs netlink and NET_ADMIN, which the unit leaves."""
     session.did("children")
     told = json.loads(session.did("children-status"))["children"]
-    assert told and told["source"] != "proc", told
+    assert told == {"by": "events", "why": ""}, told
 
 
 def test_a_profile_is_recorded(session: Session) -> None:

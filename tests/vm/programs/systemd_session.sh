@@ -93,16 +93,16 @@ policy 50-kept 200M
 step reload-edit systemctl reload damod
 step reload-edit-look look
 sleep 5
-step ages-before damoctl report access --json --raw_numbers
+step ages-before damoctl report access --json --raw_number
 step restart systemctl restart damod
 step restart-look look
-step ages-restart damoctl report access --json --raw_numbers
+step ages-restart damoctl report access --json --raw_number
 old=$(main_pid)
 kill -KILL "$old"
 step kill-back await 60 is_new "$old"
 await 60 damoctl status
 step kill-look look
-step ages-kill damoctl report access --json --raw_numbers
+step ages-kill damoctl report access --json --raw_number
 
 mkdir -p /run/systemd/system/damod.service.d
 printf '[Service]\nWatchdogSec=12\nTimeoutStopSec=4\n' >/run/systemd/system/damod.service.d/test.conf
