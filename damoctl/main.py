@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),
     "validate": Command("validate", "check whether a record is valid"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
+    "diagnose": Command("diagnose", "what is wrong with DAMON here, why, and what to do"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
     "help": Command("help", "long lists of options and keywords"),
     "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),

@@ -102,3 +102,9 @@ def test_clock(kernel: Kernel) -> None:
     assert kernel.clock.monotonic_ns() - mono >= 0.25e9
     assert kernel.clock.time_ns() - wall == pytest.approx(kernel.clock.monotonic_ns() - mono, abs=1e9)
     assert abs(kernel.trace.now_ns() - kernel.clock.monotonic_ns()) < 60e9
+
+
+def test_how_the_kernel_was_built(kernel: Kernel) -> None:
+    """With DAMON, where that is told at all."""
+    config = kernel.proc.kernel_config()
+    assert config is None or (config["CONFIG_DAMON"], config["CONFIG_DAMON_SYSFS"]) == ("y", "y")
