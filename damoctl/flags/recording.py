@@ -103,11 +103,10 @@ def read(
     return given
 
 
-def usage(report: str, options: Iterable[Option]) -> list[str]:
+def usage(report: str, options: Sequence[Option]) -> list[str]:
     """The lines of ``damoctl report <report> --help``."""
-    lines = [f"usage: damoctl report {report} [options]", ""]
-    for option in options:
-        if not option.hidden:
-            default = f" (default: {option.default})" if option.default else ""
-            lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-    return lines
+    from damoctl.commands.report import TYPES
+    from damoctl.flags.help import command_help
+
+    about = TYPES[report][1]
+    return command_help(f"report {report}", f"{about[0].upper()}{about[1:]}.", "", options, []).split("\n")
