@@ -6,7 +6,7 @@ All work is the reconciler's, in the kernel thread. Without policies nothing wak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,15 @@ class Policies:
         self._owner = owner
         self._thread = thread
         self._tell = tell
+        self.on_look: Callable[[], None] = lambda: None
+        """Called when the policies have been looked after."""
         self._wake = asyncio.Event()
 
     async def reload(self) -> None:
         """Read the files and apply them."""
         await self._thread.run(self._reload)
         self._wake.set()
+        self.on_look()
 
     async def keep(self) -> None:
         """Look whenever it is due, until cancelled."""
@@ -71,6 +74,7 @@ class Policies:
             except Exception:  # one round that fails must not end the care for all policies
                 log.exception("policies could not be looked after")
                 await asyncio.sleep(self.reconciler.check_s)
+            self.on_look()
             if self.summary() != before:
                 self._tell(self.summary())
 
@@ -90,6 +94,7 @@ class Policies:
             return await self._thread.run(fn, *args, **more)
         finally:
             self._wake.set()
+            self.on_look()
 
     # -- in the kernel thread --------------------------------------------------------------------------------------
 
@@ -147,7 +152,23 @@ class Policies:
         documents = load(self.reconciler.directories)
         by_name = {item.name: item for item in documents}
         steps, reasons = self.reconciler.preview(documents)
-        return {"steps": [self._step(step, by_name.get(step.name)) for step in steps], "reasons": reasons}
+        return {
+            "steps": [self._step(step, by_name.get(step.name)) for step in steps],
+            "records": self._record_changes(documents, set(reasons)),
+            "reasons": reasons,
+        }
+
+    def _record_changes(self, documents: Sequence[Document], idle: set[str]) -> list[dict[str, str]]:
+        """Of policies that would run: whose recording would begin, end or begin anew."""
+        now, found = self.reconciler.records(), []
+        for document in documents:
+            name, policy = document.name, document.policy
+            record = policy.record if policy and policy.enabled and name not in idle else None
+            if record == now.get(name) or (policy is None and not document.masked):
+                continue
+            step = "record" if name not in now else "record no longer" if record is None else "record anew"
+            found.append({"name": name, "step": f"{step} {name}", "line": document.of("record")})
+        return found
 
     def _step(self, step: Step, document: Document | None) -> dict[str, Any]:
         return {

@@ -22,7 +22,7 @@ from damod.kernel.interface import Kernel
 from damod.kernel.writer import notes, resolve
 from damod.near import near
 from damod.policy.compose import Wanted, compose, conflict
-from damod.policy.document import Guard, Policy
+from damod.policy.document import Guard, Policy, Record
 from damod.policy.fit import lacking, reduce
 from damod.policy.guard import Probation, gauge
 from damod.policy.load import Document, load
@@ -71,7 +71,8 @@ class State:
     """What is known of one policy: how far it got and why no further.
 
     `forced`, `shadow` and `guard` are what `policy.apply` asked for until the next reload: to run although it is
-    disabled, to count only, to be watched by other limits than the file's.
+    disabled, to count only, to be watched by other limits than the file's. `unrecorded`: its recording was stopped by
+    hand, until then.
     """
 
     document: Document
@@ -86,6 +87,7 @@ class State:
     shadow: bool = False
     forced: bool = False
     guard: Guard | None = None
+    unrecorded: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """As msgpack-able data."""
@@ -156,6 +158,7 @@ class Reconciler:
                 before.document = document
                 if forget:
                     before.forced, before.shadow, before.guard = False, False, None
+                    before.unrecorded = False
                 if before.stage != "rolled-back":
                     before.tries, before.next_try_ns = 0, None
                 states[document.name] = before
@@ -255,6 +258,16 @@ class Reconciler:
         idle = ("disabled", "masked")
         reasons = {name: item.reason for name, item in other.states.items() if item.reason and item.stage not in idle}
         return steps, reasons
+
+    def records(self) -> dict[str, Record]:
+        """What is to be recorded: of each policy that runs, also in its last good version, its `record`."""
+        found = {}
+        for name, state in self.states.items():
+            document = self.in_charge(state)
+            if document and document.policy and document.policy.record and not state.unrecorded:
+                found[name] = document.policy.record
+        running = self.owner.policy_sets() if found else {}
+        return {name: record for name, record in found.items() if name in running}
 
     def due_s(self) -> float | None:
         """In how many seconds to look again; None while no file and no kdamond gives a reason to."""
