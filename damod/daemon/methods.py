@@ -148,7 +148,14 @@ async def policy_list(call: Call[Service]) -> Result:
 @method("policy.show", needs=Role.VIEWER)
 async def policy_show(call: Call[Service], *, name: str) -> Result:
     """One policy with its kdamonds as they run, statistics included."""
-    return await _ask(call, call.daemon.policies.show, name)
+    daemon = call.daemon
+    shown = await _ask(call, daemon.policies.show, name)
+    recording = daemon.recordings.find(name)
+    return {
+        **shown,
+        "recording": recording.to_wire() if recording and recording.policy else None,
+        "not_recorded": daemon.policy_records.why_not(name),
+    }
 
 
 @method("policy.cat", needs=Role.VIEWER)
@@ -290,7 +297,8 @@ async def record_wait(call: Call[Service], *, name: str) -> Result:
 
 @method("record.stop", needs=Role.OPERATOR)
 async def record_stop(call: Call[Service], *, name: str) -> Result:
-    """End a recording properly; answers when its files are sealed."""
+    """End a recording properly; answers when its files are sealed. A policy's stays stopped until the next reload."""
+    call.daemon.policy_records.hold(name)
     return {"recording": await call.daemon.recordings.stop(name)}
 
 

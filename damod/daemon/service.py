@@ -29,6 +29,7 @@ from damod.daemon.look import Looker
 from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
+from damod.daemon.policy_records import PolicyRecords
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
 from damod.errors import DamodError
@@ -94,6 +95,8 @@ class Service:
         self.audit = Audit(
             Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
         )
+        self.policy_records = PolicyRecords(self.recordings, self.policies.reconciler, self.kernel_thread)
+        self.policies.on_look = self.recordings.on_end = self.policy_records.wake
         self._reread = reread
         self._notifier = Notifier()
         self._tasks: asyncio.TaskGroup | None = None
@@ -140,6 +143,7 @@ class Service:
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
+                records = tasks.create_task(self.policy_records.keep(), name="records of policies")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 if self._server.access.operator_gid is None:
@@ -154,6 +158,7 @@ class Service:
                 self._tasks = None
                 watchdog.cancel()
                 keeper.cancel()
+                records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
@@ -312,7 +317,7 @@ class Service:
             "policies": self.policies.brief(),
             "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
-            "problems": [*seen["problems"], *self.recordings.problems()],
+            "problems": [*seen["problems"], *self.recordings.problems(), *self.policy_records.problems()],
         }
 
     def _locked_directories(self) -> list[str]:
