@@ -97,6 +97,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         term = term._replace(pager=False)
     filters = page_filters(given)
     check_sources(paths, schemes, filters)
+    if any("<vma>" in template for *_, template in shown.edits):
+        from damoctl.reports.vmas import Names
+
+        shown = replace(shown, vmas=Names(paths or [DEFAULT_RECORD]))
     source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:

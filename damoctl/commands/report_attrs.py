@@ -12,6 +12,7 @@ from damoctl.flags import access as flags
 from damoctl.flags import recording, words
 from damoctl.flags.option import Option, Word
 from damoctl.reports import access, attrs, options
+from damoctl.reports.vmas import Names
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,8 +113,10 @@ def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options
             sort.append((key, False))
     widths = {**attrs.MIN_CHARS, **{f"<{name.strip('<>')}>": count for name, count in given.get("min_chars_for", ())}}
     made = options.from_words(given)
+    names = Names([path for use in given.get("input", ()) for path in use] or [report_access.DEFAULT_RECORD])
     return replace(
-        made, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json, merge=False,
+        made, vmas=names, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
+        merge=False,
         selection=made.selection._replace(weights=tuple(weights)),
     )  # fmt: skip
 

@@ -117,7 +117,7 @@ class Adjustment(NamedTuple):
     share of bytes that passed the filters, "probe_hits_rate" the share of samples that hit the probe `of`."""
 
     what: str
-    index: int | None
+    probe: int | None
     by: str
     of: int | None
 
@@ -135,7 +135,7 @@ def adjustment(words: Sequence[str]) -> Adjustment:
         found.append(rest.pop(0))
         found.append(int(rest.pop(0)) if rest and rest[0].isdecimal() else None)
     made = Adjustment(*found)
-    if rest or (made.what == "size" and made.index is not None) or (made.by == "df_passed" and made.of is not None):
+    if rest or (made.what == "size" and made.probe is not None) or (made.by == "df_passed" and made.of is not None):
         raise UsageError(f"--adjust_region {' '.join(words)}: too many words")
     if made.by == "probe_hits_rate" and made.of is None:
         raise UsageError(f"--adjust_region {' '.join(words)}: the rate of which probe?", hint="add its index, from 0")
@@ -173,7 +173,7 @@ def _scaled(shot: Snapshot, regions: Regions, how: Adjustment) -> Regions:
         return take(replace(regions, end=ends), kept)
     made = []
     for row, ratio in zip(hits or (), ratios, strict=True):
-        chosen = range(len(row)) if how.index is None else (_probe(how.index, row),)
+        chosen = range(len(row)) if how.probe is None else (_probe(how.probe, row),)
         made.append([int(value * ratio) if index in chosen else value for index, value in enumerate(row)])
     return replace(regions, probe_hits=made)
 

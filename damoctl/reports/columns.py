@@ -230,6 +230,14 @@ def _probe_hits(view: SnapshotView) -> list[str]:
     return [" ".join(map(str, row)) for row in hits]
 
 
+def _vmas(view: SnapshotView) -> list[str]:
+    names = view.options.vmas
+    if names is None:
+        return ["-"] * len(view.regions)
+    spaces = names.of(view.of.record.target_id)
+    return [spaces.name(start, end) for start, end in zip(view.regions.start, view.regions.end, strict=True)]
+
+
 def _hz_column(view: SnapshotView) -> list[str]:
     aggr, raw = view.snapshot.aggr_us, view.options.raw
     return texts(view.regions.nr_accesses, lambda samples: units.hz(samples * 1_000_000 / aggr, raw=raw))
@@ -363,6 +371,7 @@ _REGION = (
     Keyword("<probe hits>", "hits of each probe", _probe_hits),
     Keyword("<filters passed bytes>", "bytes that passed the filters", _passed_column),
     Keyword("<box>", "the region as a box", _box),
+    Keyword("<vma>", "the mapping that it mostly lies in, from <record>.vmas; +n: and in n others", _vmas),
 )  # fmt: skip
 
 RECORD = {keyword.name: keyword for keyword in _RECORD}

@@ -16,6 +16,7 @@ from damod.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from damoctl.reports.attrs import Probed
+    from damoctl.reports.vmas import Names
 
 MIN_CHARS = {
     "<index>": 3,
@@ -55,6 +56,8 @@ class Options:
     raw_form: bool = False
     selection: Selection = field(default_factory=Selection)
     compat: bool = False
+    vmas: Names | None = None
+    """Names of the mappings of records' processes, if a template asks for them."""
     attrs: Probed | None = None
     """With it, hotness is of probe hits, and `weights` are those of hits, age and size."""
 
