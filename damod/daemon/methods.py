@@ -11,6 +11,7 @@ from damod.daemon.recording import Ask
 from damod.daemon.service import Service
 from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
 from damod.errors import NotFound, SpecInvalid, UsageError
+from damod.kernel.modules import modules as kernel_modules
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
@@ -380,6 +381,43 @@ async def features(call: Call[Service]) -> Result:
     daemon = call.daemon
     known = await daemon.kernel_thread.run(daemon.owner.features)
     return known.to_wire()
+
+
+@method("trace.open", needs=Role.VIEWER)
+async def trace_open(call: Call[Service], *, events: list[str] | None = None) -> Result:
+    """Listen to DAMON's trace events (all, or those named) with a ring of one's own; trace.read tells them."""
+    return await call.daemon.listeners.open(events or [])
+
+
+@method("trace.read", needs=Role.VIEWER)
+async def trace_read(call: Call[Service], *, listener: int, wait_s: float = 1.0) -> Result:
+    """The events since the last read, after waiting up to 5 s for some; who does not read for 15 s is forgotten."""
+    return await call.daemon.listeners.read(listener, wait_s)
+
+
+@method("trace.close", needs=Role.VIEWER)
+async def trace_close(call: Call[Service], *, listener: int) -> Result:
+    """Listen no more."""
+    await call.daemon.listeners.close(listener)
+    return {}
+
+
+@method("machine.layout", needs=Role.VIEWER)
+async def layout(call: Call[Service]) -> Result:
+    """The physical memory: what is where, and which node and memory block it belongs to."""
+    daemon = call.daemon
+    found = await daemon.kernel_thread.run(daemon.kernel.proc.memory_layout)
+    return {"resources": found.resources, "blocks": found.blocks}
+
+
+@method("machine.info", needs=Role.VIEWER)
+async def machine_info(call: Call[Service]) -> Result:
+    """What the kernel's DAMON has (as features.list), where its file systems are, its modules and their parameters."""
+    daemon = call.daemon
+    known = await daemon.kernel_thread.run(daemon.owner.features)
+    mounts = await daemon.kernel_thread.run(daemon.kernel.proc.mounts)
+    modules = {item.name: item.parameters for item in await daemon.kernel_thread.run(kernel_modules, daemon.kernel)}
+    return {**daemon.version(), "mounts": mounts, "modules": modules, "features": known.to_wire()["features"]}
 
 
 @method("machine.node_ram", needs=Role.VIEWER)

@@ -24,6 +24,7 @@ from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
 from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.modules import Modules
@@ -71,6 +72,7 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.listeners = Listeners(kernel)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
         self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
@@ -167,6 +169,7 @@ class Service:
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
+            await self.listeners.close_all(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
