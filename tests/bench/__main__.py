@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import guest, record, record_size, reports
+from tests.bench import guest, record, record_size, reports, streams
 
 MEASUREMENTS = {
     "record": record.main,
     "record_size": record_size.main,
     "reports": reports.main,
+    "streams": streams.main,
     "guest": guest.main,
 }
 
