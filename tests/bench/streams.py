@@ -1,8 +1,8 @@
 """Many subscribers of one daemon: ``python -m tests.bench.streams [SECONDS]``.
 
-200 connections get every aggregation (10 a second) of a kdamond with 1,000 regions on the simulated kernel. Ten of them
-stop reading half-way. Shown are the daemon's CPU time and memory, with one subscriber (what simulating, the ring and the
-decoding cost) and with all; what each subscriber got; and how long a killed one stays.
+200 connections get every aggregation (10 a second) of a kdamond with 1,000 regions on the simulated kernel. Ten of
+them stop reading half-way. Shown are the daemon's CPU time and memory, with one subscriber (what simulating, the ring
+and the decoding cost) and with all; what each subscriber got; and how long a killed one stays.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def main(seconds: float = 20) -> None:
             got = found["got"]
             print(
                 f"{count} subscribers: daemon {found['cpu']:.1%} of a core, {found['rss']:.1f} MiB "
-                f"(+{found['rss'] - idle:.1f}); regions {min(found['regions'])} to {max(found['regions'])}; snapshots each "
-                f"{min(got)} to {max(got)} in {seconds:g} s, lost {found['lost']}, "
+                f"(+{found['rss'] - idle:.1f}); regions {min(found['regions'])} to {max(found['regions'])}; "
+                f"snapshots each {min(got)} to {max(got)} in {seconds:g} s, lost {found['lost']}, "
                 f"longest gap {found['longest_gap_s']:.3f} s"
             )
             if stopped:
