@@ -39,7 +39,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         raise UsageError("report what?", hint=f"one of: {', '.join(TYPES)}")
     found = TYPES.get(argv[0])
     if found is None:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
             f"there is no report {argv[0]!r}{near(argv[0], TYPES)}", hint=f"reports are: {', '.join(TYPES)}"

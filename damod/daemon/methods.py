@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from damod.daemon.recordings import Ask
+from damod.daemon.recording import Ask
 from damod.daemon.service import Service
 from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
 from damod.errors import NotFound, SpecInvalid, UsageError
@@ -82,6 +82,7 @@ async def tune(
         dry_run=dry_run,
     )
     await daemon.follower.update()
+    daemon.recordings.look()
     return result
 
 
@@ -297,6 +298,35 @@ async def record_stop(call: Call[Service], *, name: str) -> Result:
 async def record_rm(call: Call[Service], *, name: str) -> Result:
     """Remove a detached record that has ended, with its files."""
     return {"recording": await call.daemon.recordings.remove(name)}
+
+
+@method("modules.list", needs=Role.VIEWER)
+async def modules_list(call: Call[Service]) -> Result:
+    """DAMON's modules of this kernel: which is on, whose it is, its parameters as the kernel prints them."""
+    return {"modules": await call.daemon.modules.all()}
+
+
+@method("modules.show", needs=Role.VIEWER)
+async def modules_show(call: Call[Service], *, name: str) -> Result:
+    """One module, each parameter with value, unit, meaning and whether it can be written."""
+    return await call.daemon.modules.show(name)
+
+
+@method("modules.write", needs=Role.OPERATOR)
+async def modules_write(
+    call: Call[Service],
+    *,
+    name: str,
+    parameters: dict[str, Any] | None = None,
+    enabled: bool | None = None,
+    commit: bool = False,
+    take_over: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    """Change parameters of a module (as text with units), and enable it, disable it, or make it read them."""
+    return await call.daemon.modules.write(
+        name, parameters or {}, enabled=enabled, commit=commit, take_over=take_over, dry_run=dry_run
+    )
 
 
 @method("log.list", needs=Role.VIEWER)

@@ -23,7 +23,8 @@ from damod.policy.document import Guard
 from damod.policy.fit import lacking
 from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
-from damod.policy.reconcile import Reconciler, State
+from damod.policy.reconcile import Reconciler
+from damod.policy.roster import State
 from damod.policy.text import spelled
 from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.scheme import SchemeStats
@@ -205,7 +206,8 @@ class Policies:
         return {"policies": self.reconciler.verify()}
 
     def apply(self, name: str, probation_s: float | None, shadow: bool) -> dict[str, Any]:
-        """Run a policy until the next reload, guarded or as a shadow."""
+        """Run a policy, as its file says now, until the next reload; guarded or as a shadow."""
+        self.reconciler.load(forget=False, only=name)
         guard = None
         if probation_s is not None:
             policy = self.reconciler.state(name).document.policy

@@ -27,6 +27,7 @@ from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.meters import Meters
+from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
 from damod.daemon.recordings import Recordings
@@ -71,6 +72,7 @@ class Service:
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
+        self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
             kernel,
             self.owner,

@@ -50,6 +50,12 @@ class Assembler:
         self._ended_ns: dict[Key, int | None] = {}
         self._sample_us: dict[int, int] = {}
 
+    def given(self, pid: int, intervals: Intervals) -> None:
+        """A kdamond has these intervals from now on; what the kernel made of others before no longer counts."""
+        if self.intervals.get(pid) != intervals:
+            self.intervals[pid] = intervals
+            self._sample_us.pop(pid, None)
+
     def feed(self, read: Read) -> list[Whole]:
         """The aggregations that became whole with this read, ordered by their end."""
         found: list[Whole] = []

@@ -77,7 +77,7 @@ def test_sighup_reloads_and_a_mistake_changes_nothing(daemon: LocalDaemon, damoc
         time.sleep(0.05)
     listed = ok(damoctl("policy", "list"))
     assert f"{path}:5:7: kdamonds[0].contexts[0].schemes[0].action: 'stta' is none of" in listed
-    assert "did you mean stat?" in listed
+    assert "did you mean 'stat'?" in listed
     assert kdamonds(damoctl) == pids
     done = damoctl("policy", "check", str(path))
     assert done.returncode == 1 and f"{path}:5:7" in done.stdout
@@ -154,8 +154,9 @@ def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> Non
         "enabled: false\non_conflict: take_over\nacknowledge: [no_quota, hot_memory]\nguard: {swap_in: 1, cpu: null}\n"
         "kdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n",
     )
-    ok(damoctl("policy", "reload"))
+    put(daemon, "b.yaml", POLICY)
     assert "shadow" in ok(damoctl("policy", "apply", "a", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["a"], "only its own file is read"
     time.sleep(0.5)
     assert "(pageout): would have touched" in ok(damoctl("policy", "show", "a"))
     done = damoctl("policy", "apply", "a", "--probation", "30s")

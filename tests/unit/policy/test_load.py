@@ -18,7 +18,7 @@ def told(text: str) -> list[str]:
 
 
 MISTAKES = [
-    (RIGHT + "descripton: x\n", "p.yaml:4:1: descripton: there is no such key; did you mean description?; allowed"),
+    (RIGHT + "descripton: x\n", "p.yaml:4:1: descripton: there is no such key; did you mean 'description'?; allowed"),
     (RIGHT.replace("paddr", "padr"), "p.yaml:3:5: kdamonds[0].contexts[0].ops: 'padr' is none of vaddr, fvaddr, paddr"),
     (RIGHT + "enabled: on\n", "p.yaml:4:10: enabled: on is a truth value to some"),
     (RIGHT + "priority: 012\n", "p.yaml:4:11: priority: 012 is octal to some"),
