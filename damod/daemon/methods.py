@@ -345,6 +345,12 @@ async def log_list(call: Call[Service], *, since_s: float | None = None, last: i
     return {"entries": call.daemon.audit.entries(since_ns=since_ns, last=last)}
 
 
+@method("metrics.get", needs=Role.VIEWER)
+async def metrics_get(call: Call[Service]) -> Result:
+    """The samples of all metrics by name: label values, and a number or a histogram's buckets and sum."""
+    return {"metrics": await call.daemon.meters.families()}
+
+
 @method("stream.subscribe", needs=Role.VIEWER)
 async def stream_subscribe(
     call: Call[Service],

@@ -27,6 +27,7 @@ from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
+from damod.daemon.meters import Meters
 from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
@@ -109,6 +110,9 @@ class Service:
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings), self._changed)
         self.streams = Streams(self._stream_failed)
+        self.meters = Meters(
+            self._metered, lambda patience_s: self.looker.snapshot(source="ring", timeout_s=patience_s)
+        )
         self._snapshots = Snapshots(kernel, self.owner, self.kernel_thread, self.streams)
         self._status_feed = Status(self.streams, self._stream_status)
         self.streams.feeds = {
@@ -134,6 +138,7 @@ class Service:
             self.policies.reconciler.generation = self.audit.generation()
             await self.recordings.restore()
             await self.follower.update()
+            await self.meters.serve(self.settings.metrics_address, self.settings.metrics_textfile)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -143,6 +148,7 @@ class Service:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
                 records = tasks.create_task(self.policy_records.keep(), name="records of policies")
@@ -163,6 +169,7 @@ class Service:
                 records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
+                await self.meters.close(self.settings.metrics_textfile)
                 await self._server.stop(REQUEST_GRACE_S)
                 await self.streams.close()
             await self._snapshots.close(0.05)
@@ -264,6 +271,21 @@ class Service:
             "kdamonds": rows,
             "memory_pressure_us": pressure_us,
             "daemon": {"cpu_ns": time.process_time_ns(), "rss_bytes": rss_bytes()},
+        }
+
+    async def _metered(self) -> Mapping[str, Any]:
+        """What the metrics need of the daemon's parts."""
+        recordings = self.recordings.all()
+        return {
+            "status": await self.status(),
+            "stats": await self.stats(),
+            "policies": (await self.kernel_thread.run(self.policies.rows))["policies"],
+            "recordings": recordings,
+            "lost": {
+                "streams": self._snapshots.lost,
+                "recordings": sum(int(item["lost"]) for item in recordings),
+            },
+            "streams_lost": self.streams.lost_events,
         }
 
     async def _stream_status(self) -> Mapping[str, Any]:
