@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("validate", "check whether a record is valid"),
     "replay": Command("replay", "do recorded accesses again, on real memory"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
+    "diagnose": Command("diagnose", "what is wrong with DAMON here, why, and what to do"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
     "help": Command("help", "help on a command; long lists of options and keywords"),
     "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),

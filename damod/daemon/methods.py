@@ -12,6 +12,7 @@ from damod.daemon.service import Service
 from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
 from damod.errors import NotFound, SpecInvalid, UsageError
 from damod.kernel.modules import modules as kernel_modules
+from damod.kernel.survey import survey
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
@@ -379,6 +380,13 @@ async def stream_unsubscribe(call: Call[Service], *, subscription: int) -> Resul
     """End one of this connection's subscriptions; how many events it lost by not reading."""
     assert call.outbox is not None
     return {"lost": call.daemon.streams.unsubscribe(call.outbox, subscription)}
+
+
+@method("diagnose.survey", needs=Role.VIEWER)
+async def diagnose_survey(call: Call[Service]) -> Result:
+    """What this machine and the daemon's own rights offer to DAMON, by reading only."""
+    daemon = call.daemon
+    return await daemon.kernel_thread.run(survey, daemon.kernel)
 
 
 @method("features.list", needs=Role.VIEWER)

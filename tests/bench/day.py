@@ -1,9 +1,9 @@
 """A long time in a short one: ``python -m tests.bench.day [HOURS] [SPEED]``, a day in four minutes.
 
-A damod whose simulated kernel's clock runs faster lives through what a day brings: a policy and a set by hand, a
+A damod whose simulated kernel has a faster clock lives through what a day brings: a policy and a set by hand, a
 subscriber of everything, one that does not read, a scrape of the metrics each simulated minute, and each ten minutes
-somebody who looks, a subscriber that comes and goes, a set that starts or stops, a reload. Its memory and open files are
-noted each hour.
+somebody who looks, a subscriber that comes and goes, a set that starts or stops, a reload. Its memory and open files
+are noted each hour.
 """
 
 from __future__ import annotations
