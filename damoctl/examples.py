@@ -67,18 +67,6 @@ EXAMPLES: dict[str, str] = {
   damoctl report nr_regions                            how many regions DAMON used in ./damon.data
   damoctl report nr_regions --range 0 101 25
 """,
-    "report sysinfo": """\
-  damoctl report sysinfo                               the machine and its kernel, as DAMON sees them
-""",
-    "report attrs": """\
-  damoctl report attrs                                 data attributes, as probes found them
-""",
-    "report trace": """\
-  damoctl report trace                                 DAMON's trace events, as they come
-""",
-    "report pa_layout": """\
-  damoctl report pa_layout                             where memory and its nodes lie
-""",
     "args": """\
   damoctl args damon --damos_action pageout --out kdamonds.json
   damoctl args accesses_filter --access_rate 50% max

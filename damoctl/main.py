@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
     "stream": Command("stream", "what happens, as it happens, for programs and people"),
+    "metrics": Command("metrics", "the daemon's metrics, as Prometheus gets them"),
     "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "module": Command("module", "DAMON's own modules: stat, reclaim, lru_sort"),

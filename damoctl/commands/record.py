@@ -345,6 +345,8 @@ def summary(item: Mapping[str, Any]) -> str:
     ]
     if item["lost"]:
         words.append(f"{item['lost']:,} events lost")
+    if item.get("policy"):
+        words.append("a policy's")
     return ", ".join(words)
 
 

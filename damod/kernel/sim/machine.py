@@ -12,10 +12,10 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-from damod.kernel.interface import ProcessEvent, ProcessEvents
+from damod.kernel.interface import MemoryLayout, ProcessEvent, ProcessEvents
 from damod.kernel.procfs import CONFIG
 from damod.kernel.sim.clock import WaitableClock
 from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
@@ -288,6 +288,16 @@ class Machine:
 
     def system_ram(self) -> list[tuple[int, int]]:
         return list(self.ram)
+
+    def mounts(self) -> dict[str, str]:
+        return {"sysfs": "simulated", "tracefs": "simulated"}
+
+    def memory_layout(self) -> MemoryLayout:
+        resources = [(start, end, "System RAM") for start, end in self.ram]
+        holes = [(low[1], high[0]) for low, high in pairwise([(0, 0), *self.ram])]
+        resources += [(start, end, "PCI Bus 0000:00" if end >= 4 * GIB else "Reserved") for start, end in holes]
+        blocks = [(*span, nid, "online") for nid, node in enumerate(self.nodes) for span in node.ranges]
+        return MemoryLayout(sorted(resources), sorted(blocks))
 
     def numa_node_ram(self, nid: int) -> list[tuple[int, int]]:
         if not 0 <= nid < len(self.nodes):

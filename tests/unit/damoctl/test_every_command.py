@@ -21,14 +21,7 @@ REPLACED = {
     "report holistic --heatmap_time_last_n_sec": "hidden, for damo's own monitor; `damoctl monitor` needs none",
 }
 # What is being made; a name that is there is not looked for here any more.
-COMING = (
-    "monitor",
-    "report attrs",
-    "report sysinfo",
-    "report trace",
-    "report pa_layout",
-    "report heatmap --interactive",
-)
+COMING = ("monitor", "report heatmap --interactive_edit")
 
 
 def cli() -> str:
