@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         """A parser of one verb, with the manners of damoctl."""
 
         def __init__(self, *, prog: str, help: str = "", **_: Any) -> None:  # noqa: A002 - argparse's own name
+            # argparse hands over the prog of the parent, its positionals included.
             super().__init__(prog.removeprefix("damoctl "), help)
             self.add_argument("--json", action="store_true", default=False, help="for programs")
 
