@@ -174,7 +174,8 @@ class Policies:
         return {"policies": self.reconciler.verify()}
 
     def apply(self, name: str, probation_s: float | None, shadow: bool) -> dict[str, Any]:
-        """Run a policy until the next reload, guarded or as a shadow."""
+        """Run a policy until the next reload, guarded or as a shadow; as its file is now, read or not."""
+        self.reconciler.admit(name)
         guard = None
         if probation_s is not None:
             policy = self.reconciler.state(name).document.policy

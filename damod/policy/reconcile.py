@@ -170,6 +170,15 @@ class Reconciler:
             self._stopped.clear()
         self.states = states
 
+    def admit(self, name: str) -> None:
+        """Take the file of one policy as it is now, new ones too; all others wait for a reload."""
+        for document in load(self.directories):
+            before = self.states.get(name)
+            if document.name == name and (before is None or before.document.data != document.data):
+                self.states[name] = State(document, probation=before.probation if before else None)
+                if document.policy:
+                    self._good[name] = document
+
     def hold(self, names: Sequence[str]) -> None:
         """Sets that somebody stopped by hand stay stopped until the next reload."""
         for name in set(names) & set(self.states):

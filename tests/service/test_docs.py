@@ -43,6 +43,19 @@ def test_commands_in_sentences_exist(path: Path) -> None:
         check_words(words.split()[1:], f"{path.name}: {words}")
 
 
+def test_every_page_is_in_the_readme() -> None:
+    """The table at the end of the README links to each page of docs/."""
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", (ROOT / "README.md").read_text()))
+    assert {str(path.relative_to(ROOT)) for path in DOCUMENTS[1:]} <= linked
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of a document is to a file that is there."""
+    for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
 def check_words(words: list[str], where: str) -> None:
     """A command line as documents abbreviate it: `...`, `|`, <placeholders> and NAMES are anything."""
     while words and words[0].startswith("--"):
