@@ -136,7 +136,7 @@ def _of_command(name: str, rest: Sequence[str]) -> Grammar:
     from damoctl.flags.table import OPS, OPTIONS
 
     spec = Word("target", "file", choices=OPS)
-    if name in ("start", "tune"):
+    if name in ("start", "tune", "schemes"):
         own: tuple[Option, ...] = import_module(f"damoctl.commands.{name}").OWN
         return Grammar((*OPTIONS, *own, _HELP), (spec,), rest)
     if name == "record":

@@ -300,6 +300,42 @@ async def record_rm(call: Call[Service], *, name: str) -> Result:
     return {"recording": await call.daemon.recordings.remove(name)}
 
 
+@method("modules.list", needs=Role.VIEWER)
+async def modules_list(call: Call[Service]) -> Result:
+    """DAMON's modules of this kernel: which is on, whose it is, its parameters as the kernel prints them."""
+    return {"modules": await call.daemon.modules.all()}
+
+
+@method("modules.show", needs=Role.VIEWER)
+async def modules_show(call: Call[Service], *, name: str) -> Result:
+    """One module, each parameter with value, unit, meaning and whether it can be written."""
+    return await call.daemon.modules.show(name)
+
+
+@method("modules.write", needs=Role.OPERATOR)
+async def modules_write(
+    call: Call[Service],
+    *,
+    name: str,
+    parameters: dict[str, Any] | None = None,
+    enabled: bool | None = None,
+    commit: bool = False,
+    take_over: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    """Change parameters of a module (as text with units), and enable it, disable it, or make it read them."""
+    return await call.daemon.modules.write(
+        name, parameters or {}, enabled=enabled, commit=commit, take_over=take_over, dry_run=dry_run
+    )
+
+
+@method("log.list", needs=Role.VIEWER)
+async def log_list(call: Call[Service], *, since_s: float | None = None, last: int | None = None) -> Result:
+    """Who changed what, oldest first: since a time (seconds after the epoch), or the `last` changes."""
+    since_ns = int((since_s or 0) * 1e9)
+    return {"entries": call.daemon.audit.entries(since_ns=since_ns, last=last)}
+
+
 @method("stream.subscribe", needs=Role.VIEWER)
 async def stream_subscribe(
     call: Call[Service],

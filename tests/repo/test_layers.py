@@ -30,7 +30,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.rpc.client": ("damod.errors", "damod.rpc.wire"),
     "damod.rpc": ("damod.errors", "damod.near", "damod.log"),
     "damod.daemon": (
-        "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
+        "damod.errors", "damod.units", "damod.near", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
         "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
         # What a recorder is told and tells; the recorder itself is a process of its own.

@@ -163,8 +163,9 @@ def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> Non
         "enabled: false\non_conflict: take_over\nacknowledge: [no_quota, hot_memory]\nguard: {swap_in: 1, cpu: null}\n"
         "kdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n",
     )
-    ok(damoctl("policy", "reload"))
+    put(daemon, "b.yaml", POLICY)
     assert "shadow" in ok(damoctl("policy", "apply", "a", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["a"], "only its own file is read"
     time.sleep(0.5)
     assert "(pageout): would have touched" in ok(damoctl("policy", "show", "a"))
     done = damoctl("policy", "apply", "a", "--probation", "30s")

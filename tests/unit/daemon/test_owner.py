@@ -295,7 +295,7 @@ def test_other_modules_are_left_alone(kernel, owner):
     kernel.modules.write("damon_reclaim/parameters/enabled", "Y")
     with pytest.raises(Conflict, match="damon_reclaim") as info:
         owner.start("a", specs({}), take_over=True)
-    assert "echo N" in info.value.hint
+    assert "damoctl module reclaim disable" in info.value.hint
     assert kernel.modules.read("damon_reclaim/parameters/enabled") == "Y"
 
 
