@@ -239,7 +239,8 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         ctx.print(line_of(row))
         for problem in row["problems"]:
             ctx.note(f"  {problem}")
-    ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    steps = found["steps"]
+    ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
     return 0
 
 

@@ -141,8 +141,11 @@ to the item that was begun last before it: by a start marker (`--kdamond`, `--da
 `--target_pid` a second target, a second `--damos_action` a second scheme. Options before the first item are the first
 item's.
 
-    damoctl start --damos_action lru_prio   --damos_access_rate 50% max --damos_age 5s max \\
-                  --damos_action lru_deprio --damos_access_rate 0% 0%   --damos_age 5s max
+```console
+$ damoctl start --take_over --damos_action lru_prio   --damos_access_rate 50% max --damos_age 5s max \\
+                            --damos_action lru_deprio --damos_access_rate 0% 0%   --damos_age 5s max
+started kdamond 0 (pid ...) of adhoc
+```
 
 `damo` reads by number: the n-th `--damos_age` is that of the n-th scheme. That reading is taken, with a note, only
 where one item would otherwise have an option twice and the numbers fit exactly: all uses stand after all items' starts
