@@ -63,7 +63,7 @@ def sysfs(facts: Facts) -> Iterator[Finding]:
     trouble = facts.survey.get("sysfs")
     if facts.survey.get("denied"):
         yield Finding(
-            "sysfs-unread", "note", "", "DAMON's files are for root to read, so kdamonds and modules were not looked at",
+            "sysfs-unread", "note", "", "DAMON's files are for root to read, so kdamonds and modules are not known",
             "the same as root, or with a damod that answers",
         )  # fmt: skip
     elif trouble:
