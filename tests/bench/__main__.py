@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import guest, record, record_size, reports
+from tests.bench import guest, record, record_size, replay, reports
 
 MEASUREMENTS = {
     "record": record.main,
     "record_size": record_size.main,
+    "replay": replay.main,
     "reports": reports.main,
     "guest": guest.main,
 }
