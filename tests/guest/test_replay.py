@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,20 @@ SIZE, SNAPSHOTS = 100 * MIB, 500
 # A pixel is a second and 2.5 MiB. Finer ones compare DAMON's random walk of region boundaries with another one.
 ROWS, COLUMNS = 50, 40
 # More regions than DAMON's least ten: of a process of 200 MiB these would be larger than what is hot.
-ATTRS = ("--monitoring_nr_regions_range", "100", "1000")
+ATTRS = (
+    *("--monitoring_intervals", "10ms", "200ms", "1s", "--monitoring_nr_regions_range", "100", "1000"),
+    # The competitor is a child, and not to be recorded.
+    "--exclude_child_tasks",
+)
 
 
 def original(path: Path) -> int:
     """A recording of the stairs workload; when it begins."""
     writer = RecordWriter(path.parent, path.name, RecordMeta(wall_offset_ns=stairs.WALL_OFFSET_NS, tool="test"))
     found = list(stairs.snapshots(SNAPSHOTS, regions=60, size=SIZE))
-    for snapshot in found:
-        writer.append(snapshot)
+    for before, snapshot in zip(found[::2], found[1::2], strict=True):
+        # 10 ms and 200 ms are easier on an emulated processor than the usual half.
+        writer.append(replace(snapshot, start_ns=before.start_ns, sample_us=10_000, aggr_us=200_000))
     writer.seal()
     return found[0].start_ns
 
