@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from damoctl.examples import of
 from damoctl.flags.option import KINDS, Option, Word
 from damoctl.flags.table import OPTIONS, TARGET_ABOUT
 
@@ -49,7 +50,7 @@ def entry(option: Option, width: int = 100) -> list[str]:
         lines = [f"  {names}".ljust(_COLUMN) + body[0]]
         body = body[1:]
     else:
-        lines = [f"  {names}"]
+        lines = textwrap.wrap(names, width, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return lines + [" " * _COLUMN + line for line in body]
 
 
@@ -87,15 +88,15 @@ def command_help(
     parts = []
     if groups is None:
         parts.append(f"usage: damoctl {command} [options] [target]\n\n{about}")
+        parts += filter(None, [of(command, examples)])
         parts.append(f"target\n{textwrap.indent(textwrap.fill(TARGET_ABOUT, width - 2), '  ')}")
         usual = [option for option in OPTIONS if option.name in _COMMON]
         groups = [(title, [one for one in usual if one.category == name]) for name, title in _TITLES.items()]
         more = "\n\n`damoctl help damon_param_options` has all options, units and kernels."
     else:
         parts.append(f"usage: damoctl {command} [options]\n\n{about}")
+        parts += filter(None, [of(command, examples)])
         more = ""
-    if examples:
-        parts.append(f"examples\n{examples.rstrip()}")
     for title, options in (("options", own), *groups):
         shown = [option for option in options if not option.hidden]
         if shown:
