@@ -45,7 +45,7 @@ def test_slow_things_on_the_real_kernel(kernel: str, name: str, tmp_path: Path) 
 
 def test_replay_on_the_real_kernel(tmp_path: Path) -> None:
     """On the newest kernel a replayed record, recorded again, looks like the original (r >= 0.9)."""
-    ran = run_pytest(Guest(), ["tests/guest/test_replay.py"], timeout_s=600, outdir=tmp_path / "out")
+    ran = run_pytest(Guest(), ["tests/guest/test_replay.py"], timeout_s=900, outdir=tmp_path / "out")
     print((tmp_path / "out/replay.txt").read_text())
     ran.check()
     assert ran.result.complaints == []
