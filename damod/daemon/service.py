@@ -24,12 +24,14 @@ from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
 from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.meters import Meters
 from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
+from damod.daemon.policy_records import PolicyRecords
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
 from damod.errors import DamodError
@@ -71,6 +73,7 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.listeners = Listeners(kernel)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
         self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
@@ -95,6 +98,8 @@ class Service:
         self.audit = Audit(
             Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
         )
+        self.policy_records = PolicyRecords(self.recordings, self.policies.reconciler, self.kernel_thread)
+        self.policies.on_look = self.recordings.on_end = self.policy_records.wake
         self._reread = reread
         self._notifier = Notifier()
         self._tasks: asyncio.TaskGroup | None = None
@@ -146,6 +151,7 @@ class Service:
                 self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
+                records = tasks.create_task(self.policy_records.keep(), name="records of policies")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 if self._server.access.operator_gid is None:
@@ -160,6 +166,7 @@ class Service:
                 self._tasks = None
                 watchdog.cancel()
                 keeper.cancel()
+                records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
                 await self.meters.close(self.settings.metrics_textfile)
@@ -169,6 +176,7 @@ class Service:
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
+            await self.listeners.close_all(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
@@ -334,7 +342,7 @@ class Service:
             "policies": self.policies.brief(),
             "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
-            "problems": [*seen["problems"], *self.recordings.problems()],
+            "problems": [*seen["problems"], *self.recordings.problems(), *self.policy_records.problems()],
         }
 
     def _locked_directories(self) -> list[str]:

@@ -118,7 +118,10 @@ def loaded(code: str) -> set[str]:
     return {line.split(".")[0] for line in out.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("command", ["status", "stop", "version", "features", "report", "start", "policy", "record"])
+@pytest.mark.parametrize(
+    "command",
+    ["status", "stop", "version", "features", "report", "start", "policy", "record", "module", "schemes", "diagnose"],
+)
 def test_light_commands_load_no_heavy_module(command: str) -> None:
     """A command that only talks to the daemon starts without asyncio, pydantic, numpy and the like."""
     code = f"from damoctl.main import main\nimport damoctl.commands.{command}, damod.rpc.client"

@@ -16,12 +16,14 @@ from tests.vm.run_in_guest import run_pytest
 
 pytestmark = pytest.mark.vm
 
+TESTS = ("session", "others", "trouble", "keywords", "modules", "diagnose")
+
 
 def test_damod_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
     """Every test passes inside a guest, none is skipped, and the kernel has nothing to complain of."""
     ran = run_pytest(
         Guest(kernel=kernel, numa=("1G,cpus=0-1", "1G")),
-        [f"tests/guest/test_{name}.py" for name in ("session", "others", "trouble", "keywords", "modules")],
+        [f"tests/guest/test_{name}.py" for name in TESTS],
         timeout_s=900,
         outdir=tmp_path / "out",
     )
