@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import access, options
 from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
@@ -41,8 +42,8 @@ class Caller(Protocol):
 OPTIONS: tuple[Option, ...] = (
     Option(
         ("--input", "-i"), "source",
-        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
-        "was tried on. May be repeated.",
+        "A record: a file, a directory of segments, the name of a recording, or - for standard input; 'tried_regions_of"
+        " <kdamond> <context> <scheme>' is what an installed scheme was tried on. May be repeated.",
         (Word("file", "file"),), more=True, repeat=True,
     ),
     Option(
@@ -91,6 +92,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if ctx.json:
         shown = replace(shown, as_json=True)
     paths, schemes = inputs(given)
+    paths = located(paths, ctx)
     term = ctx.term
     delay_s, count = repeat(given)
     if count != 1:

@@ -11,6 +11,7 @@ from damoctl.commands.report_access import Source
 from damoctl.flags import access as flags
 from damoctl.flags import recording, words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import access, attrs, options
 from damoctl.reports.vmas import Names
 from damod.errors import UsageError
@@ -67,9 +68,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         ctx.term.write(recording.usage("attrs", OPTIONS, EXAMPLES))
         return 0
     paths, schemes = report_access.inputs(given)
+    paths = located(paths, ctx)
     filters = report_access.page_filters(given)
     report_access.check_sources(paths, schemes, filters)
-    shown = _options(given, ctx)
+    shown = replace(_options(given, ctx), vmas=Names(paths or [report_access.DEFAULT_RECORD]))
     scale = [attrs.adjustment(use) for use in given.get("adjust_region", ())]
     delay_s, count = report_access.repeat(given)
     term = ctx.term if count == 1 else ctx.term._replace(pager=False)
@@ -113,9 +115,8 @@ def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options
             sort.append((key, False))
     widths = {**attrs.MIN_CHARS, **{f"<{name.strip('<>')}>": count for name, count in given.get("min_chars_for", ())}}
     made = options.from_words(given)
-    names = Names([path for use in given.get("input", ()) for path in use] or [report_access.DEFAULT_RECORD])
     return replace(
-        made, vmas=names, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
+        made, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
         merge=False,
         selection=made.selection._replace(weights=tuple(weights)),
     )  # fmt: skip
