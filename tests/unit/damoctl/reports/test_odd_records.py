@@ -96,6 +96,7 @@ def test_odd_record(name: str, tmp_path: Path) -> None:
     [
         ("heatmap --time_range 100s 200s", NoData, "nothing was recorded"),
         ("heatmap --time_range 5 5", UsageError, "not after"),
+        ("heatmap --address_range 1T 2T", NoData, "nothing was watched from 1024.000 GiB to 2.000 TiB"),
         ("heatmap --address_range 9 9", UsageError, "not above"),
         ("heatmap --address_range 0 5 guided --address_range 0 5 guided", UsageError, "the guide has 1 ranges"),
         ("heatmap --resol 0 5", UsageError, "--resol"),
