@@ -2,8 +2,8 @@
 
     reports_beside_damo.py DAMO DIRECTORY
 
-`DIRECTORY` has what `python -m tests.bench.reports --beside DIRECTORY` made there: the whole record as Parquet and as
-json_compressed, and two beginnings of it, for damo. An emulated machine would take damo many minutes for the whole, so
+`DIRECTORY` has what `tests.bench.beside.make` made there: the whole record as Parquet and as json_compressed, and two
+beginnings of it, for damo. An emulated machine would take damo many minutes for the whole, so
 it reads the beginnings; its time is a constant and so much per region, and is told for the whole from these two.
 """
 
