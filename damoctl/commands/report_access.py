@@ -72,6 +72,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--help", "-h"), "format", "Show this help."),
 )  # fmt: skip
 
+EXAMPLES = (
+    ("damoctl report access", "what the running kdamonds see now, else ./damon.data"),
+    ("damoctl report access --style recency-percentiles", "how long how much memory has been idle"),
+    ("damoctl report access --style hot --input day", "the hottest regions of the recording `day` first"),
+    ("damoctl report access --snapshot_damos_filter allow anon", "and how much of each region is anonymous"),
+    ("damoctl report access --format append region '<vma>'", "and what the addresses of a process hold"),
+)
+
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the accesses as the words say; the words are all of option groups F and X and `OPTIONS`."""
@@ -316,7 +324,9 @@ def page_filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
 
 def usage() -> list[str]:
     """The lines of ``damoctl report access --help``."""
-    lines = ["usage: damoctl report access [options]", ""]
+    width = max(len(line) for line, _ in EXAMPLES)
+    lines = ["usage: damoctl report access [options]", "", "examples:"]
+    lines += [*(f"  {line:<{width}}  {what}" for line, what in EXAMPLES), ""]
     for title, table in (("source and output", OPTIONS), ("which accesses", flags.FILTERS), ("how", flags.FORMATS)):
         lines.append(f"{title}:")
         for option in table:

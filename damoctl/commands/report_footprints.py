@@ -18,12 +18,16 @@ OPTIONS = (
     Option(("--all_footprint",), "format", "Print all values, not percentiles."),
     recording.RAW,
 )
+EXAMPLES = (
+    ("damoctl report footprints", "virtual, resident and system memory"),
+    ("damoctl report footprints rss --input day", "resident memory of the recording `day`"),
+)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the distribution of memory footprints in a recording."""
     shared = (recording.RANGE, recording.SORT, recording.PLOT, recording.BAR)
-    given = recording.read(argv, ctx, "footprints", (recording.COMMON, OPTIONS, shared), most=1)
+    given = recording.read(argv, ctx, "footprints", (recording.COMMON, OPTIONS, shared), most=1, examples=EXAMPLES)
     if given is None:
         return 0
     from damoctl.reports import footprints, spread
