@@ -61,6 +61,11 @@ OPTIONS: tuple[Option, ...] = (
         (Word("delay", "seconds"), Word("count", "count")), least=0,
     ),
     Option(
+        ("--follow",), "source",
+        "Go on with each new snapshot, at most one in this time (1s; 0: every one): redrawn on a terminal, one after"
+        " the other elsewhere, with --json a line for each.", (Word("interval", "seconds"),), least=0,
+    ),
+    Option(
         ("--exec",), "source",
         "Call main(records, words) of a Python script instead of printing; or `interpreter`. See docs/exec.md.",
         (Word("script and arguments"),),
@@ -70,15 +75,12 @@ OPTIONS: tuple[Option, ...] = (
         (Word("tool", choices=("damo",)),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
+    Option(("--debug_damon",), "source", "Accepted for damo's users; the daemon's log has it.", hidden=True),
+    Option(
+        ("--damon_interface_DEPRECATED", "--damon_interface"), "source", "Accepted for damo's users.",
+        (Word("interface", choices=("sysfs", "debugfs", "auto")),), hidden=True,
+    ),
 )  # fmt: skip
-
-EXAMPLES = (
-    ("damoctl report access", "what the running kdamonds see now, else ./damon.data"),
-    ("damoctl report access --style recency-percentiles", "how long how much memory has been idle"),
-    ("damoctl report access --style hot --input day", "the hottest regions of the recording `day` first"),
-    ("damoctl report access --snapshot_damos_filter allow anon", "and how much of each region is anonymous"),
-    ("damoctl report access --format append region '<vma>'", "and what the addresses of a process hold"),
-)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
@@ -107,6 +109,15 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         term = term._replace(pager=False)
     filters = page_filters(given)
     check_sources(paths, schemes, filters)
+    if "follow" in given:
+        from damoctl.commands import report_follow
+
+        others = [name for name in ("repeat", "exec") if name in given]
+        if others or filters or paths or schemes:
+            named = f"--{others[0]}" if others else "--snapshot_damos_filter" if filters else "--input"
+            raise UsageError(f"--follow and {named} exclude each other", hint="--repeat shows other sources again")
+        said = given["follow"][-1]
+        return report_follow.follow(ctx, shown, term._replace(pager=False), said[0] if said else 1.0)
     if any("<vma>" in template for *_, template in shown.edits):
         from damoctl.reports.vmas import Names
 
@@ -324,14 +335,8 @@ def page_filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
 
 def usage() -> list[str]:
     """The lines of ``damoctl report access --help``."""
-    width = max(len(line) for line, _ in EXAMPLES)
-    lines = ["usage: damoctl report access [options]", "", "examples:"]
-    lines += [*(f"  {line:<{width}}  {what}" for line, what in EXAMPLES), ""]
-    for title, table in (("source and output", OPTIONS), ("which accesses", flags.FILTERS), ("how", flags.FORMATS)):
-        lines.append(f"{title}:")
-        for option in table:
-            if not option.hidden:
-                default = f" (default: {option.default})" if option.default else ""
-                lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-        lines.append("")
-    return lines[:-1]
+    from damoctl.flags.help import command_help
+
+    groups = (("which accesses", flags.FILTERS), ("how to show them", flags.FORMATS))
+    about = "Access patterns of the monitored memory, now or from a record."
+    return command_help("report access", about, "", OPTIONS, groups).split("\n")

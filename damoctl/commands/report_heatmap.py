@@ -57,17 +57,12 @@ OPTIONS = (
         (Word("access rate"), Word("age")), default="1.0 1.0",
     ),
 )  # fmt: skip
-EXAMPLES = (
-    ("damoctl report heatmap", "the hottest range of ./damon.data in the terminal"),
-    ("damoctl report heatmap --output heat.png --input day", "of the recording `day`, as a picture"),
-    ("damoctl report heatmap --time_range -10s 0s guided_end", "only the last ten seconds"),
-    ("damoctl report heatmap --guide_human", "which times and addresses there are"),
-)
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Draw when which memory was accessed how often."""
-    given = recording.read(argv, ctx, "heatmap", (recording.COMMON, OPTIONS), examples=EXAMPLES)
+    given = recording.read(argv, ctx, "heatmap", TABLES)
     if given is None:
         return 0
     from damoctl.reports import guide, heatmap, load

@@ -21,15 +21,12 @@ OPTIONS = (
     Option(("--long",), "format", "A longer page, with headings."),
     Option(("--perf_path",), "source", "The perf program.", (Word("file", "file"),), default="perf"),
 )  # fmt: skip
-EXAMPLES = (
-    ("damoctl report holistic", "one page about ./damon.data"),
-    ("damoctl report holistic --long", "more of everything"),
-)
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show one page about a recording; what was not recorded is left out, with a note."""
-    given = recording.read(argv, ctx, "holistic", (recording.COMMON, OPTIONS), examples=EXAMPLES)
+    given = recording.read(argv, ctx, "holistic", TABLES)
     if given is None:
         return 0
     from damoctl.reports import holistic, load

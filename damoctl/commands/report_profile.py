@@ -25,12 +25,12 @@ OPTIONS = (
         (Word("size", "int"), Word("access rate", "int"), Word("age", "int")), default="0 100 100",
     ),
 )  # fmt: skip
-EXAMPLES = (("damoctl report profile --access_rate 50% 100%", "what the CPU did while memory was hot"),)
+TABLES = (recording.COMMON, access.FILTERS, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Run ``perf report`` on the times of the pattern; its exit status is ours."""
-    given = recording.read(argv, ctx, "profile", (recording.COMMON, access.FILTERS, OPTIONS), examples=EXAMPLES)
+    given = recording.read(argv, ctx, "profile", TABLES)
     if given is None:
         return 0
     import subprocess

@@ -24,10 +24,6 @@ OPTIONS = (
         (Word("size", "int"), Word("access rate", "int"), Word("age", "int")), default="0 100 100",
     ),
 )  # fmt: skip
-EXAMPLES = (
-    ("damoctl report times --access_rate 50% 100%", "when any memory was hot"),
-    ("damoctl report times --access_rate 0% 0% --address 4G 6G", "when these two GiB had idle parts"),
-)
 
 
 def selection(given: Given) -> Selection:
@@ -39,9 +35,12 @@ def selection(given: Given) -> Selection:
     return options.selection(given.found, (size, rate, age))
 
 
+TABLES = (recording.COMMON, access.FILTERS, OPTIONS)
+
+
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show when any memory looked as the filters say."""
-    given = recording.read(argv, ctx, "times", (recording.COMMON, access.FILTERS, OPTIONS), examples=EXAMPLES)
+    given = recording.read(argv, ctx, "times", TABLES)
     if given is None:
         return 0
     from damoctl.reports import load, times

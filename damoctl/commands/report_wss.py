@@ -28,17 +28,16 @@ OPTIONS = (
     Option(("--collapse_targets",), "format", "The sum of all targets (the default)."),
     recording.RAW,
 )  # fmt: skip
-EXAMPLES = (
-    ("damoctl report wss", "how large the working set was: least, quartiles, most"),
-    ("damoctl report wss --sortby time --plot wss.png", "over time, as a picture"),
-    ("damoctl report wss --work_time 1s", "of what is touched within a second"),
+TABLES = (
+    recording.COMMON,
+    OPTIONS,
+    (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT, recording.BAR),
 )
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the distribution of working set sizes in a recording."""
-    shared = (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT, recording.BAR)
-    given = recording.read(argv, ctx, "wss", (recording.COMMON, OPTIONS, shared), examples=EXAMPLES)
+    given = recording.read(argv, ctx, "wss", TABLES)
     if given is None:
         return 0
     from damoctl.reports import load, spread, wss

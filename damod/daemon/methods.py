@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from damod.daemon.recordings import Ask
+from damod.daemon.recording import Ask
 from damod.daemon.service import Service
-from damod.errors import NotFound, SpecInvalid
+from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
+from damod.errors import NotFound, SpecInvalid, UsageError
 from damod.kernel.modules import modules as kernel_modules
+from damod.kernel.survey import survey
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
@@ -82,6 +84,7 @@ async def tune(
         dry_run=dry_run,
     )
     await daemon.follower.update()
+    daemon.recordings.look()
     return result
 
 
@@ -147,7 +150,14 @@ async def policy_list(call: Call[Service]) -> Result:
 @method("policy.show", needs=Role.VIEWER)
 async def policy_show(call: Call[Service], *, name: str) -> Result:
     """One policy with its kdamonds as they run, statistics included."""
-    return await _ask(call, call.daemon.policies.show, name)
+    daemon = call.daemon
+    shown = await _ask(call, daemon.policies.show, name)
+    recording = daemon.recordings.find(name)
+    return {
+        **shown,
+        "recording": recording.to_wire() if recording and recording.policy else None,
+        "not_recorded": daemon.policy_records.why_not(name),
+    }
 
 
 @method("policy.cat", needs=Role.VIEWER)
@@ -289,7 +299,8 @@ async def record_wait(call: Call[Service], *, name: str) -> Result:
 
 @method("record.stop", needs=Role.OPERATOR)
 async def record_stop(call: Call[Service], *, name: str) -> Result:
-    """End a recording properly; answers when its files are sealed."""
+    """End a recording properly; answers when its files are sealed. A policy's stays stopped until the next reload."""
+    call.daemon.policy_records.hold(name)
     return {"recording": await call.daemon.recordings.stop(name)}
 
 
@@ -297,6 +308,85 @@ async def record_stop(call: Call[Service], *, name: str) -> Result:
 async def record_rm(call: Call[Service], *, name: str) -> Result:
     """Remove a detached record that has ended, with its files."""
     return {"recording": await call.daemon.recordings.remove(name)}
+
+
+@method("modules.list", needs=Role.VIEWER)
+async def modules_list(call: Call[Service]) -> Result:
+    """DAMON's modules of this kernel: which is on, whose it is, its parameters as the kernel prints them."""
+    return {"modules": await call.daemon.modules.all()}
+
+
+@method("modules.show", needs=Role.VIEWER)
+async def modules_show(call: Call[Service], *, name: str) -> Result:
+    """One module, each parameter with value, unit, meaning and whether it can be written."""
+    return await call.daemon.modules.show(name)
+
+
+@method("modules.write", needs=Role.OPERATOR)
+async def modules_write(
+    call: Call[Service],
+    *,
+    name: str,
+    parameters: dict[str, Any] | None = None,
+    enabled: bool | None = None,
+    commit: bool = False,
+    take_over: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    """Change parameters of a module (as text with units), and enable it, disable it, or make it read them."""
+    return await call.daemon.modules.write(
+        name, parameters or {}, enabled=enabled, commit=commit, take_over=take_over, dry_run=dry_run
+    )
+
+
+@method("log.list", needs=Role.VIEWER)
+async def log_list(call: Call[Service], *, since_s: float | None = None, last: int | None = None) -> Result:
+    """Who changed what, oldest first: since a time (seconds after the epoch), or the `last` changes."""
+    since_ns = int((since_s or 0) * 1e9)
+    return {"entries": call.daemon.audit.entries(since_ns=since_ns, last=last)}
+
+
+@method("metrics.get", needs=Role.VIEWER)
+async def metrics_get(call: Call[Service]) -> Result:
+    """The samples of all metrics by name: label values, and a number or a histogram's buckets and sum."""
+    return {"metrics": await call.daemon.meters.families()}
+
+
+@method("stream.subscribe", needs=Role.VIEWER)
+async def stream_subscribe(
+    call: Call[Service],
+    *,
+    kinds: list[Literal["snapshots", "status", "policies", "stats", "log"]],
+    kdamond: int | None = None,
+    context: int | None = None,
+    target: int | None = None,
+    interval_s: float | None = None,
+    filters: dict[str, Any] | None = None,
+) -> Result:
+    """Have this connection told of snapshots, status changes, policy events, stats or changes from now on."""
+    if not kinds:
+        raise UsageError("a subscription needs at least one kind", hint=f"there are {', '.join(KINDS)}")
+    if interval_s is not None and not 0 <= interval_s <= MOST_INTERVAL_S:
+        raise UsageError(f"interval_s is {interval_s:g}", hint=f"it is between 0 and {MOST_INTERVAL_S:g} s")
+    want = Want(frozenset(kinds), kdamond, context, target, int((interval_s or 0) * 1e9), selection_of(filters))
+    assert call.outbox is not None
+    flow = await call.daemon.streams.subscribe(call.outbox, want)
+    call.then.append(flow.begin)
+    return {"subscription": flow.id}
+
+
+@method("stream.unsubscribe", needs=Role.VIEWER)
+async def stream_unsubscribe(call: Call[Service], *, subscription: int) -> Result:
+    """End one of this connection's subscriptions; how many events it lost by not reading."""
+    assert call.outbox is not None
+    return {"lost": call.daemon.streams.unsubscribe(call.outbox, subscription)}
+
+
+@method("diagnose.survey", needs=Role.VIEWER)
+async def diagnose_survey(call: Call[Service]) -> Result:
+    """What this machine and the daemon's own rights offer to DAMON, by reading only."""
+    daemon = call.daemon
+    return await daemon.kernel_thread.run(survey, daemon.kernel)
 
 
 @method("features.list", needs=Role.VIEWER)

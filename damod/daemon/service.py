@@ -20,18 +20,24 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
+from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
+from damod.daemon.meters import Meters
+from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
+from damod.daemon.policy_records import PolicyRecords
 from damod.daemon.recordings import Recordings
+from damod.daemon.streams import Streams
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
-from damod.rpc.auth import Access
-from damod.rpc.registry import Registry
+from damod.rpc.auth import Access, Peer
+from damod.rpc.registry import Method, Registry
 from damod.rpc.server import Limits, Server, listen, open_to
 from damod.rpc.wire import PROTOCOL_VERSION
 from damod.settings import SETTINGS, SYSTEM_STATE_DIR, Settings
@@ -69,6 +75,7 @@ class Service:
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
         self.listeners = Listeners(kernel)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
+        self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
             kernel,
             self.owner,
@@ -80,8 +87,19 @@ class Service:
         )
         self.ready = asyncio.Event()
         self.policies = Policies(
-            kernel, self.owner, self.kernel_thread, settings.policy_dir, settings.policy_check, self._tell_status
+            kernel,
+            self.owner,
+            self.kernel_thread,
+            settings.policy_dir,
+            settings.policy_check,
+            self._tell_status,
+            self._policies_changed,
         )
+        self.audit = Audit(
+            Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
+        )
+        self.policy_records = PolicyRecords(self.recordings, self.policies.reconciler, self.kernel_thread)
+        self.policies.on_look = self.recordings.on_end = self.policy_records.wake
         self._reread = reread
         self._notifier = Notifier()
         self._tasks: asyncio.TaskGroup | None = None
@@ -90,7 +108,18 @@ class Service:
         self._stopping = asyncio.Event()
         self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
         self._socket_path = settings.socket
-        self._server = Server(registry, self, _access(settings), _limits(settings))
+        self._server = Server(registry, self, _access(settings), _limits(settings), self._changed)
+        self.streams = Streams(self._stream_failed)
+        self.meters = Meters(
+            self._metered, lambda patience_s: self.looker.snapshot(source="ring", timeout_s=patience_s)
+        )
+        self._snapshots = Snapshots(kernel, self.owner, self.kernel_thread, self.streams)
+        self._status_feed = Status(self.streams, self._stream_status)
+        self.streams.feeds = {
+            "snapshots": self._snapshots,
+            "stats": Stats(self.streams, self.stats),
+            "status": self._status_feed,
+        }
 
     def stop(self) -> None:
         """Begin to stop; run() returns when it is done."""
@@ -106,8 +135,10 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            self.policies.reconciler.generation = self.audit.generation()
             await self.recordings.restore()
             await self.follower.update()
+            await self.meters.serve(self.settings.metrics_address, self.settings.metrics_textfile)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -117,8 +148,10 @@ class Service:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
+                records = tasks.create_task(self.policy_records.keep(), name="records of policies")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 if self._server.access.operator_gid is None:
@@ -133,9 +166,13 @@ class Service:
                 self._tasks = None
                 watchdog.cancel()
                 keeper.cancel()
+                records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
+                await self.meters.close(self.settings.metrics_textfile)
                 await self._server.stop(REQUEST_GRACE_S)
+                await self.streams.close()
+            await self._snapshots.close(0.05)
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
@@ -166,6 +203,8 @@ class Service:
 
     async def _reload_policies(self) -> None:
         await self._guarded(self.policies.reload())
+        generation = self.policies.reconciler.generation
+        self.audit.add("SIGHUP", "reload of settings and policies", generation, uid=os.geteuid(), pid=os.getpid())
         self._notifier.ready(self._summary())
 
     async def _first_apply(self, tasks: asyncio.TaskGroup) -> None:
@@ -190,6 +229,71 @@ class Service:
 
     def _tell_status(self, _: str) -> None:
         self._notifier.status(self._summary())
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something of ours has changed: who follows the kdamonds or the status looks soon."""
+        self._snapshots.changed()
+        self._status_feed.changed()
+
+    def _changed(
+        self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None
+    ) -> Mapping[str, Any]:
+        """Somebody has changed something, or tried to; what of it belongs into the daemon's log."""
+        self.look_again()
+        what, generation = spelled(params), self.policies.reconciler.generation
+        if not params.get("dry_run"):
+            code = error.code if error else None
+            self.audit.add(entry.name, what, generation, uid=peer.uid, pid=peer.pid, error=code)
+        return {"what": what, "generation": generation}
+
+    def _policies_changed(self, rows: list[dict[str, Any]], acts: list[str]) -> None:
+        """Policies changed, by whomever's doing; the steps are damod's own."""
+        for row in rows:
+            self.streams.publish("policies", "policy", row)
+        for act in acts:
+            self.audit.add("policies", act, self.policies.reconciler.generation, uid=os.geteuid(), pid=os.getpid())
+        self.look_again()
+
+    def _stream_failed(self, kind: str, exc: BaseException) -> None:
+        log.error("a stream failed and is tried again", kind=kind, why=str(exc), exc_info=exc)
+
+    async def stats(self) -> dict[str, Any]:
+        """What the schemes did and what all costs, by one look for everybody who wants to know."""
+
+        def look() -> tuple[list[dict[str, Any]], int | None]:
+            return self.owner.scheme_stats(), self.kernel.proc.memory_pressure_us()
+
+        rows, pressure_us = await self.kernel_thread.run(look)
+        return {
+            "time_ns": self.kernel.clock.monotonic_ns(),
+            "wall_ns": self.kernel.clock.time_ns(),
+            "kdamonds": rows,
+            "memory_pressure_us": pressure_us,
+            "daemon": {"cpu_ns": time.process_time_ns(), "rss_bytes": rss_bytes()},
+        }
+
+    async def _metered(self) -> Mapping[str, Any]:
+        """What the metrics need of the daemon's parts."""
+        recordings = self.recordings.all()
+        return {
+            "status": await self.status(),
+            "stats": await self.stats(),
+            "policies": (await self.kernel_thread.run(self.policies.rows))["policies"],
+            "recordings": recordings,
+            "lost": {
+                "streams": self._snapshots.lost,
+                "recordings": sum(int(item["lost"]) for item in recordings),
+            },
+            "streams_lost": self.streams.lost_events,
+        }
+
+    async def _stream_status(self) -> Mapping[str, Any]:
+        """The status without what moves all the time."""
+        seen = dict(await self.status())
+        seen["daemon"] = {name: seen["daemon"][name] for name in ("version", "kernel", "pid")}
+        seen["recordings"] = [{name: item.get(name) for name in ("name", "state")} for item in seen["recordings"]]
+        return seen
 
     def _take_over(self, new: Settings) -> None:
         changed = [name for name in SETTINGS if getattr(new, name) != getattr(self.settings, name)]
@@ -229,14 +333,16 @@ class Service:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "socket": self._socket_path,
             "connections": self._server.connections,
+            "subscriptions": len(self.streams),
         }
         return {
             "daemon": daemon,
             "children": self.follower.status(),
             **seen,
             "policies": self.policies.brief(),
+            "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
-            "problems": [*seen["problems"], *self.recordings.problems()],
+            "problems": [*seen["problems"], *self.recordings.problems(), *self.policy_records.problems()],
         }
 
     def _locked_directories(self) -> list[str]:
@@ -268,6 +374,11 @@ class Service:
         while interval_s is not None:
             await asyncio.sleep(interval_s)
             self._notifier.watchdog()
+
+
+def rss_bytes() -> int:
+    """Memory that this process has resident."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def _unlink(path: str) -> None:

@@ -202,6 +202,10 @@ class Proc(Protocol):
         """/proc/vmstat: counts of pages and events since boot."""
         ...
 
+    def kernel_config(self) -> Mapping[str, str] | None:
+        """How the kernel was built, as far as DAMON is concerned: CONFIG_... -> "y", "m", "n"; None: it is not told."""
+        ...
+
     def memory_pressure_us(self) -> int | None:
         """Total time in which some task waited for memory (PSI), since boot; None where the kernel does not tell."""
         ...

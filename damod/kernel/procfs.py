@@ -5,6 +5,7 @@ A process that vanishes while it is looked at is an answer (None, False), not an
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -21,14 +22,22 @@ _RAM = "System RAM"
 _IOMEM_LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : (.*)$", re.MULTILINE)
 _MEMORY_BLOCK = re.compile(r"memory(\d+)")
 
+_CONFIG = re.compile(r"^(?:# )?(CONFIG_[A-Z0-9_]+)(?:=([ym])| is not set)$", re.MULTILINE)
+CONFIG = (
+    *("DAMON", "DAMON_VADDR", "DAMON_PADDR", "DAMON_SYSFS", "DAMON_RECLAIM", "DAMON_LRU_SORT", "DAMON_STAT"),
+    *("DAMON_STAT_ENABLED_DEFAULT", "TRACING", "PSI", "MEMCG", "SWAP", "NUMA", "PROC_EVENTS"),
+)
+"""The options that damod or a scheme may need."""
+
 Ranges = list[tuple[int, int]]
 
 
 class LinuxProc:
     """`interface.Proc` on `/proc` and `/sys/devices/system`."""
 
-    def __init__(self, proc_root: Path, sysfs_root: Path) -> None:
+    def __init__(self, proc_root: Path, sysfs_root: Path, boot: Path = Path("/boot")) -> None:
         self._proc = proc_root
+        self._boot = boot
         self._system = sysfs_root / "devices/system"
         self._cgroups = sysfs_root / "fs/cgroup"
 
@@ -144,6 +153,19 @@ class LinuxProc:
             words = rest.split()
             found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
         return found
+
+    def kernel_config(self) -> dict[str, str] | None:
+        try:
+            text = gzip.decompress((self._proc / "config.gz").read_bytes()).decode()
+        except OSError:
+            try:
+                release = (self._proc / "sys/kernel/osrelease").read_text().strip()
+                text = (self._boot / f"config-{release}").read_text()
+            except OSError:
+                return None
+        found = {match[1]: match[2] or "n" for match in _CONFIG.finditer(text)}
+        # An option that the release does not know, or whose parent is off, is not mentioned at all.
+        return {f"CONFIG_{name}": found.get(f"CONFIG_{name}", "n") for name in CONFIG}
 
     def numa_nodes(self) -> list[int]:
         try:

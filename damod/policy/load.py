@@ -7,9 +7,10 @@ other lists as a whole; null gives a key its default back. What is wrong with on
 
 from __future__ import annotations
 
-import difflib
+import errno
 import os
 import re
+import stat
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from damod.errors import UsageError
+from damod.near import near
 from damod.policy.document import Policy
 from damod.policy.text import MAX_BYTES, Path, Place, Problem, parse, path_of, spelled
 from damod.spec.filter import LAYER
@@ -125,7 +127,7 @@ def read(file: str, drop_ins: Iterable[str] = ()) -> Document:
     files = [file, *(path for path in drop_ins if not _masked(path))]
     for path in files:
         try:
-            text = File(path).read_bytes()[: MAX_BYTES + 1].decode()
+            text = _bytes(path).decode()
         except UnicodeDecodeError as exc:
             problem = Problem(Place(path, 1, 1), "", f"no UTF-8 text ({exc.reason} at byte {exc.start})")
             return Document(name, file, tuple(files), problems=(problem,))
@@ -134,6 +136,14 @@ def read(file: str, drop_ins: Iterable[str] = ()) -> Document:
             return Document(name, file, tuple(files), problems=(problem,))
         texts.append((path, text))
     return of_texts(name, texts)
+
+
+def _bytes(path: str) -> bytes:
+    """The beginning of a file, as far as it may be long. Only of a regular one: a pipe would keep us waiting."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        return file.read(MAX_BYTES + 1)
 
 
 def _masked(path: str) -> bool:
@@ -227,7 +237,7 @@ def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
             at, message = path_of(named[1]), named[2]
     if kind == "extra_forbidden":
         known = sorted({name for model in _models(error["loc"][:-1]) for name in model.model_fields})
-        message = f"there is no such key{_near(str(at[-1]), known)}; allowed here: {', '.join(known)}"
+        message = f"there is no such key{near(str(at[-1]), known)}; allowed here: {', '.join(known)}"
     elif kind == "missing":
         message = "is missing"
     elif kind in ("literal_error", "union_tag_invalid"):
@@ -237,7 +247,7 @@ def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
         if kind == "union_tag_invalid":
             given = context.get("tag")
             at = (*at, "filter_type")
-        message = f"{_short(given)} is none of {', '.join(allowed)}{_near(str(given), allowed)}"
+        message = f"{_short(given)} is none of {', '.join(allowed)}{near(str(given), allowed)}"
     elif kind not in ("value_error", "union_tag_not_found"):
         message = f"{_short(error.get('input'))}: {message[:1].lower()}{message[1:]}"
     return Problem(document.place(at), spelled(at), message)
@@ -277,11 +287,6 @@ def _within(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) is typing.Literal:
         return []
     return [model for part in get_args(annotation) for model in _within(part)]
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word[:100], list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _short(value: Any) -> str:

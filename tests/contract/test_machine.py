@@ -115,3 +115,9 @@ def test_the_layout_has_the_ram(kernel: Kernel) -> None:
 def test_mounts(kernel: Kernel) -> None:
     """It is known where sysfs is."""
     assert kernel.proc.mounts()["sysfs"]
+
+
+def test_how_the_kernel_was_built(kernel: Kernel) -> None:
+    """With DAMON, where that is told at all."""
+    config = kernel.proc.kernel_config()
+    assert config is None or (config["CONFIG_DAMON"], config["CONFIG_DAMON_SYSFS"]) == ("y", "y")

@@ -406,6 +406,45 @@ def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: 
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
+@root_only
+@pytest.mark.parametrize("victim", ["recorder", "daemon"])
+def test_crashes_with_a_full_disk(tmp_path: Path, victim: str) -> None:
+    """The same where there is no room any more: all from before is readable, and with room the next one starts."""
+    small = tmp_path / "records"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(small)], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    ballast, chance = small / "ballast", random.Random(victim)
+    try:
+        with LocalDaemon("--kernel", "sim:moving", directory=tmp_path) as daemon:
+            for number in range(max(ROUNDS // 3, 2)):
+                name = f"round{number}"
+                with Client(str(daemon.socket)) as client:
+                    started = client.call(
+                        "record.start", name=name, detach=True, take_over=True, flush_s=chance.choice([0.9, 3600.0]),
+                        kdamonds=[{"contexts": [{"ops": "paddr", "targets": [{}]}]}],
+                    )  # fmt: skip
+                time.sleep(chance.uniform(0.5, 2))
+                full_ns = time.monotonic_ns()
+                with contextlib.suppress(OSError):
+                    ballast.write_bytes(bytes(4 << 20))
+                until(lambda: [item for item in recordings(daemon) if item["state"] == "no room"])
+                time.sleep(chance.uniform(0, 1))
+                if victim == "recorder":
+                    os.kill(started["pid"], signal.SIGKILL)
+                else:
+                    daemon.kill()
+                    daemon.start()
+                until(lambda: kdamonds(daemon) == [] and not any(item["running"] for item in recordings(daemon)))
+                files = Path(started["directory"]).rglob("damon.data*")
+                found = [row for path in files if path.name in ("damon.data", "damon.data.part") for row in rows(path)]
+                assert full_ns - max(row["end_ns"] for row in found) < 1.2e9
+                assert without_a_gap(found)
+                ballast.unlink()
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
 @pytest.fixture
 def open_path() -> Iterator[Path]:
     """A directory that other users reach; pytest closes its own ones to them."""
@@ -520,6 +559,24 @@ def test_children_are_followed(damoctl: Run, daemon: LocalDaemon, tmp_path: Path
         assert len({row["pid"] for row in found}) >= least
         assert (len({row["pid"] for row in found}) == 1) == (least == 1)
     assert kdamonds(daemon) == []
+
+
+def test_a_change_on_the_way_is_recorded(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """`tune` while a recording runs: the rows say which intervals were in force, and none is missing."""
+    ok(damoctl("start", "paddr", "--take_over"))
+    with recording(daemon, tmp_path) as child:
+        ok(damoctl("tune", "--monitoring_intervals", "20ms", "400ms", "2s"))
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=20)
+    assert child.returncode == 0, said
+    found = rows(tmp_path / "damon.data")
+    assert {(row["sample_us"], row["aggr_us"]) for row in found} == {(5_000, 100_000), (20_000, 400_000)}
+    assert without_a_gap(found)
+    spans = sorted({(row["start_ns"], row["end_ns"], row["aggr_us"]) for row in found})
+    slow = [end - start for start, end, aggr_us in spans if aggr_us == 400_000]
+    # The aggregation in which the change came may be of either length.
+    assert [length for length in slow[1:] if not 300_000_000 < length < 500_000_000] == []
 
 
 def test_schemes_regions_are_recorded(damoctl: Run, tmp_path: Path) -> None:

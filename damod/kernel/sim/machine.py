@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from damod.kernel.interface import MemoryLayout, ProcessEvent, ProcessEvents
+from damod.kernel.procfs import CONFIG
 from damod.kernel.sim.clock import WaitableClock
 from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
 
@@ -179,6 +180,7 @@ class Machine:
         for node in self.nodes:
             node.demand = node.used = node.total * scenario.used
         self.active_share = 0.4
+        self.config = {f"CONFIG_{name}": "y" for name in CONFIG}
         self.cgroups = {"/", "/init.scope", "/system.slice", "/user.slice", "/workload"}
         self._filled_ns = self.boot_ns
         self._came_back, self._waited_us = 0.0, 0.0
@@ -388,6 +390,9 @@ class Machine:
         if not 0 <= nid < len(self.nodes):
             return 0
         return int(self.nodes[nid].used * 10000 / self.nodes[nid].total)
+
+    def kernel_config(self) -> dict[str, str] | None:
+        return self.config
 
     def psi_us(self, interval_us: int) -> int:
         """Time that some task waited for memory within an interval: it grows with what is paged out."""

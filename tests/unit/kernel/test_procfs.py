@@ -223,3 +223,22 @@ def test_memory_layout(machine: LinuxProc, tmp_path: Path) -> None:
     (memory / "block_size_bytes").write_text("8000000\n")
     block = 0x8000000
     assert machine.memory_layout().blocks == [(0, 2 * block, 0, "online"), (2 * block, 3 * block, 1, "offline")]
+
+
+def test_how_the_kernel_was_built(tmp_path: Path) -> None:
+    """From /proc/config.gz, else from /boot; what is not mentioned is n; None where there is neither."""
+    import gzip
+
+    proc, boot = tmp_path / "proc", tmp_path / "boot"
+    (proc / "sys/kernel").mkdir(parents=True)
+    boot.mkdir()
+    (proc / "sys/kernel/osrelease").write_text("7.3.4\n")
+    made = LinuxProc(proc, tmp_path / "sys", boot)
+    assert made.kernel_config() is None
+    (boot / "config-7.3.4").write_text("CONFIG_DAMON=y\n# CONFIG_PSI is not set\nCONFIG_DAMON_STAT=m\nCONFIG_HZ=250\n")
+    told = made.kernel_config()
+    assert told is not None
+    assert [told[f"CONFIG_{name}"] for name in ("DAMON", "PSI", "DAMON_STAT", "DAMON_VADDR")] == ["y", "n", "m", "n"]
+    assert "CONFIG_HZ" not in told
+    (proc / "config.gz").write_bytes(gzip.compress(b"CONFIG_DAMON_VADDR=y\n"))
+    assert (made.kernel_config() or {})["CONFIG_DAMON_VADDR"] == "y"
