@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from damoctl.commands import report_access
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 STYLES = tuple(style for style in flags.STYLES if style not in ("simple-boxes", "cold", "hot"))
 _OTHERWISE = ("style", "sort_regions_by", "sort_regions_dsc", "temperature_weights")
 OPTIONS: tuple[Option, ...] = (
-    *(option for option in report_access.OPTIONS if option.key != "compat"),
+    *(option for option in report_access.OPTIONS if option.key not in ("compat", "follow")),
     *flags.FILTERS,
     Option(
         ("--style",), "format", "A preset of the formats below.", (Word("style", choices=STYLES),), default="detailed"
@@ -73,32 +72,16 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     report_access.check_sources(paths, schemes, filters)
     shown = replace(_options(given, ctx), vmas=Names(paths or [report_access.DEFAULT_RECORD]))
     scale = [attrs.adjustment(use) for use in given.get("adjust_region", ())]
-    delay_s, count = report_access.repeat(given)
-    term = ctx.term if count == 1 else ctx.term._replace(pager=False)
+    term = ctx.term if report_access.repeat(given)[1] == 1 else ctx.term._replace(pager=False)
     source = Source(ctx, paths, filters, schemes, compat=False)
-    due = monotonic()
-    try:
-        while True:
-            records = source.records()
-            attrs.check(records)
-            probed = _probed(source, paths)
-            found = [attrs.adjusted(record, scale) for record in records]
-            made = access.compute(found, replace(shown, attrs=probed))
-            if "exec" in given:
-                from damoctl.reports import script
 
-                script.run(given["exec"][-1][0], made.records)
-                return 0
-            term.write(access.render(made, term))
-            count -= 1
-            if count == 0:
-                return 0
-            due = max(due + delay_s, monotonic())
-            sleep(max(due - monotonic(), 0))
-    except KeyboardInterrupt:
-        if "repeat" not in given:
-            raise
-        return 0
+    def show() -> None:
+        records = source.records()
+        attrs.check(records)
+        found = [attrs.adjusted(record, scale) for record in records]
+        report_access.present(access.compute(found, replace(shown, attrs=_probed(source, paths))), given, term)
+
+    return report_access.repeated(given, show)
 
 
 def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options:
