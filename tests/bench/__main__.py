@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import day, guest, record, record_daemon, record_size, replay, reports, streams
+from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams
 
 MEASUREMENTS = {
     "record": record.main,
@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "streams": streams.main,
     "day": day.main,
     "guest": guest.main,
+    "beside": beside.main,
 }
 
 

@@ -239,12 +239,18 @@ def test_in_the_background(damoctl: Run, daemon: LocalDaemon) -> None:
     until(lambda: recordings(daemon)[0]["snapshots"] > 3)
     assert "day: recording" in ok(damoctl("record", "list"))
     assert "recording day" in ok(damoctl("status"))
+    # reports find it by its name, also while it runs
+    assert "# avr:" in ok(damoctl("report", "wss", "--input", "day"))
     assert damoctl("record", "rm", "day").returncode == 5
     assert damoctl("record", "paddr", "--detach", "--name", "day").returncode == 5
     assert "day: done" in ok(damoctl("record", "stop", "day"))
     assert without_a_gap(rows(folder / "damon.data"))
     assert kdamonds(daemon) == []
     assert "ended because it was stopped" in ok(damoctl("record", "show", "day"))
+    assert "total size:" in ok(damoctl("report", "access", "--input", "day", "--snapshot_idx", "0", "0"))
+    assert "damon_aggregated" in ok(damoctl("report", "trace", "--input", "day", "--count", "1"))
+    assert "<percentile> <vsz>" in ok(damoctl("report", "footprints", "--input", "day"))
+    assert damoctl("report", "wss", "--input", "night").returncode == 7
     ok(damoctl("record", "rm", "day"))
     assert not folder.exists()
     assert damoctl("record", "show", "day").returncode == 7

@@ -35,7 +35,7 @@ def test_damod_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
     not os.environ.get("DAMOD_VM_SLOW"),
     reason="not shown to pass reliably on an emulated processor yet (docs/kernels.md): DAMOD_VM_SLOW=1 runs it",
 )
-@pytest.mark.parametrize("name", ["children", "record"])
+@pytest.mark.parametrize("name", ["children", "record", "stairs"])
 def test_slow_things_on_the_real_kernel(kernel: str, name: str, tmp_path: Path) -> None:
     """The same for what needs a processor that keeps up."""
     ran = run_pytest(Guest(kernel=kernel), [f"tests/guest/test_{name}.py"], timeout_s=900, outdir=tmp_path / "out")
