@@ -220,7 +220,7 @@ def _diff(args: argparse.Namespace, ctx: Context) -> int:
             for change in step["changes"]:
                 ctx.print(f"  kdamond {change['kdamond']}: {_change(change)}")
         for change in found["records"]:
-            ctx.print(f"{change['step']}  ({change['line']})")
+            ctx.print(change["step"] + (f"  ({change['line']})" if change["line"] else ""))
         for name, reason in found["reasons"].items():
             ctx.note(f"note: {name} does not run: {reason}")
         if not found["steps"] and not found["records"]:
@@ -237,7 +237,10 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         ctx.print(line_of(row))
         for problem in row["problems"]:
             ctx.note(f"  {problem}")
-    ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    for change in found["records"]:
+        ctx.print(change["step"])
+    if found["steps"] or not found["records"]:
+        ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
     return 0
 
 
