@@ -32,7 +32,7 @@ FOUND = 1
 
 def run(argv: list[str], ctx: Context) -> int:
     """One verb of `damoctl policy`."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     args.json = args.json or ctx.json
     verbs = {
         "list": _list, "show": _show, "cat": _cat, "check": _check, "diff": _diff, "reload": _reload,
@@ -41,13 +41,15 @@ def run(argv: list[str], ctx: Context) -> int:
     return verbs[args.verb](args, ctx)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command's words."""
     from damoctl.options import Parser
 
     class Verb(Parser):
         """A parser of one verb, with the manners of damoctl."""
 
         def __init__(self, *, prog: str, help: str = "", **_: Any) -> None:  # noqa: A002 - argparse's own name
+            # argparse hands over the prog of the parent, its positionals included.
             super().__init__(prog.removeprefix("damoctl "), help)
             self.add_argument("--json", action="store_true", default=False, help="for programs")
 
@@ -59,18 +61,18 @@ def _parser() -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=about)
 
     verb("list", "all policies and what they do")
-    verb("show", "one policy with its kdamonds and what they did").add_argument("name")
-    verb("cat", "what counts of a policy, each key with its file and line").add_argument("name")
+    verb("show", "one policy with its kdamonds and what they did").add_argument("name", metavar="POLICY")
+    verb("cat", "what counts of a policy, each key with its file and line").add_argument("name", metavar="POLICY")
     check = verb("check", "what is wrong with policy files, without a daemon")
-    check.add_argument("file", nargs="*", help="policy files (default: all of the directories)")
+    check.add_argument("file", nargs="*", metavar="FILE", help="policy files (default: all of the directories)")
     check.add_argument("--kernel", metavar="RELEASE", help="also: what a kernel of this release lacks")
     check.add_argument("--policy-dir", action="append", metavar="DIR", help="look here instead of in /etc/damo.d & co.")
     verb("diff", "what a reload would change in the kernel")
     verb("reload", "read the files again and apply them")
-    verb("enable", "run a policy, now and after each boot").add_argument("name")
-    verb("disable", "stop a policy, now and for good").add_argument("name")
+    verb("enable", "run a policy, now and after each boot").add_argument("name", metavar="POLICY")
+    verb("disable", "stop a policy, now and for good").add_argument("name", metavar="POLICY")
     apply = verb("apply", "run a policy until the next reload, guarded or only counting")
-    apply.add_argument("name")
+    apply.add_argument("name", metavar="POLICY")
     apply.add_argument("--probation", metavar="TIME", help="watch it so long, and roll it back if a limit is passed")
     apply.add_argument("--shadow", action="store_true", help="count what it would touch, and touch nothing")
     apply.add_argument("--no-wait", action="store_true", help="do not wait for the end of the probation")
@@ -239,8 +241,9 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
             ctx.note(f"  {problem}")
     for change in found["records"]:
         ctx.print(change["step"])
-    if found["steps"] or not found["records"]:
-        ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    steps = found["steps"]
+    if steps or not found["records"]:
+        ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
     return 0
 
 

@@ -72,8 +72,8 @@ OWN = (
     _own(("--keep_size",), "Of these directories, remove the oldest beyond this size.", Word("size", "bytes")),
     _own(("--force",), "Replace a record of the same name instead of keeping it as <out>.old."),
     _own(("--perf_path",), "The perf to run.", Word("file", "file")),
-    _own(("--record_kdamond",), "Of what runs, record only this kdamond.", Word("index", "index")),
-    _own(("--record_set",), "Of what runs, record only this set of kdamonds.", Word("name")),
+    _own(("--record_kdamond",), "Of what runs, record only this kdamond.", Word("index", "kdamond")),
+    _own(("--record_set",), "Of what runs, record only this set of kdamonds.", Word("set", "set")),
     _own(("--exclude_child_tasks",), "Do not follow the targets' children."),
     _own(("--include_child_tasks",), "Follow the targets' children, as is the default.", hidden=True),
     _own(("--take_over", "--take-over"), "Stop somebody else's DAMON or the damon_stat module that is in the way."),
@@ -90,6 +90,9 @@ OWN = (
 def run(argv: list[str], ctx: Context) -> int:
     """Record, or (list, show, stop, rm, recover) look after recordings."""
     if argv and argv[0] in _VERBS:
+        if any(word in ("-h", "--help") for word in argv):
+            ctx.print(_verb_help(argv[0]))
+            return 0
         return _VERBS[argv[0]](argv[1:], ctx)
     if any(word in ("-h", "--help") for word in argv):
         from damoctl.flags.help import command_help
@@ -365,6 +368,25 @@ def details(item: Mapping[str, Any]) -> list[str]:
     if item["why"]:
         lines.append(f"  ended because {item['why']}")
     return lines + [f"  problem: {problem}" for problem in item["problems"]]
+
+
+TAKES = {"list": "", "show": "recording", "stop": "recording", "rm": "recording", "recover": "file"}
+"""What each verb is about; a recording's name or a file."""
+_ABOUT = {
+    "list": "The recordings that run, and the detached ones that ended.",
+    "show": "How one recording is going, or how it went.",
+    "stop": "End a recording properly; its files are sealed then.",
+    "rm": "Remove a detached record that has ended, with its files.",
+    "recover": "Make a whole record of what a crash left in FILE.part.",
+}
+
+
+def _verb_help(verb: str) -> str:
+    from damoctl.examples import of
+
+    takes = {"": "", "recording": " NAME", "file": " FILE"}[TAKES[verb]]
+    usage = f"usage: damoctl record {verb}{takes} [--json]"
+    return "\n\n".join([usage, _ABOUT[verb], of(f"record {verb}"), "options:\n  --json    for programs"])
 
 
 _VERBS = {"list": _list, "show": _show, "stop": _stop, "rm": _rm, "recover": _recover}

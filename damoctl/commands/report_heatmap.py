@@ -57,11 +57,12 @@ OPTIONS = (
         (Word("access rate"), Word("age")), default="1.0 1.0",
     ),
 )  # fmt: skip
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Draw when which memory was accessed how often."""
-    given = recording.read(argv, ctx, "heatmap", (recording.COMMON, OPTIONS))
+    given = recording.read(argv, ctx, "heatmap", TABLES)
     if given is None:
         return 0
     from damoctl.reports import guide, heatmap, load

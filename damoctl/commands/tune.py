@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 EXAMPLES = """\
-  damoctl tune --monitoring_intervals 10ms 200ms 1s      only the intervals
-  damoctl tune --scheme pageout --damos_quota_space 1G   only that scheme's quota
-  damoctl tune --dry_run --damos_age 1m max              what would change
-  damoctl tune tiering.yaml                              a whole set-up; what it leaves out gets its default
+  damoctl tune --monitoring_intervals 10ms 200ms 1s     only the intervals
+  damoctl tune --scheme pageout --damos_quota_space 1G  only that scheme's quota
+  damoctl tune --dry_run --damos_age 1m max             what would change
+  damoctl tune tiering.yaml                 a whole set-up; what it leaves out gets its default
 """
 
 OWN = (
-    Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("name"),)),
+    Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("set", "set"),)),
     SCHEME,
     Option(("--full",), "command", "What is not given goes back to its default, as with damo."),
     Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are changed."),

@@ -86,6 +86,8 @@ KINDS: dict[str, Kind] = {
     "bool": Kind(units.parse_bool, "Y or N"),
     "text": Kind(str, "text"),
     "file": Kind(str, "a file name"),
+    "set": Kind(str, "the name of a set of kdamonds"),
+    "kdamond": Kind(_positive(_integer), "an index, counted from 0"),
 }
 
 

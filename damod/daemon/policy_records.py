@@ -17,7 +17,9 @@ from damod.daemon.recording import Ask
 from damod.daemon.recordings import Recordings
 from damod.errors import DamodError, NotFound
 from damod.policy.document import Record
-from damod.policy.reconcile import FIRST_RETRY_S, LAST_RETRY_S, SOON_S, Reconciler
+from damod.policy.reconcile import Reconciler
+from damod.policy.roster import FIRST_RETRY_S, LAST_RETRY_S
+from damod.policy.steps import SOON_S
 
 log = structlog.get_logger(__name__)
 

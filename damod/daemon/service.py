@@ -20,11 +20,15 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
 from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
+from damod.daemon.meters import Meters
+from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
 from damod.daemon.policy_records import PolicyRecords
@@ -69,7 +73,9 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.listeners = Listeners(kernel)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
+        self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
             kernel,
             self.owner,
@@ -81,7 +87,16 @@ class Service:
         )
         self.ready = asyncio.Event()
         self.policies = Policies(
-            kernel, self.owner, self.kernel_thread, settings.policy_dir, settings.policy_check, self._tell_status
+            kernel,
+            self.owner,
+            self.kernel_thread,
+            settings.policy_dir,
+            settings.policy_check,
+            self._tell_status,
+            self._policies_changed,
+        )
+        self.audit = Audit(
+            Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
         )
         self.policy_records = PolicyRecords(self.recordings, self.policies.reconciler, self.kernel_thread)
         self.policies.on_look = self.recordings.on_end = self.policy_records.wake
@@ -95,6 +110,9 @@ class Service:
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings), self._changed)
         self.streams = Streams(self._stream_failed)
+        self.meters = Meters(
+            self._metered, lambda patience_s: self.looker.snapshot(source="ring", timeout_s=patience_s)
+        )
         self._snapshots = Snapshots(kernel, self.owner, self.kernel_thread, self.streams)
         self._status_feed = Status(self.streams, self._stream_status)
         self.streams.feeds = {
@@ -117,8 +135,10 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            self.policies.reconciler.generation = self.audit.generation()
             await self.recordings.restore()
             await self.follower.update()
+            await self.meters.serve(self.settings.metrics_address, self.settings.metrics_textfile)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -128,6 +148,7 @@ class Service:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
                 records = tasks.create_task(self.policy_records.keep(), name="records of policies")
@@ -148,12 +169,14 @@ class Service:
                 records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
+                await self.meters.close(self.settings.metrics_textfile)
                 await self._server.stop(REQUEST_GRACE_S)
                 await self.streams.close()
             await self._snapshots.close(0.05)
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
+            await self.listeners.close_all(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
@@ -180,6 +203,8 @@ class Service:
 
     async def _reload_policies(self) -> None:
         await self._guarded(self.policies.reload())
+        generation = self.policies.reconciler.generation
+        self.audit.add("SIGHUP", "reload of settings and policies", generation, uid=os.geteuid(), pid=os.getpid())
         self._notifier.ready(self._summary())
 
     async def _first_apply(self, tasks: asyncio.TaskGroup) -> None:
@@ -211,7 +236,23 @@ class Service:
         self._snapshots.changed()
         self._status_feed.changed()
 
-    def _changed(self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None) -> None:
+    def _changed(
+        self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None
+    ) -> Mapping[str, Any]:
+        """Somebody has changed something, or tried to; what of it belongs into the daemon's log."""
+        self.look_again()
+        what, generation = spelled(params), self.policies.reconciler.generation
+        if not params.get("dry_run"):
+            code = error.code if error else None
+            self.audit.add(entry.name, what, generation, uid=peer.uid, pid=peer.pid, error=code)
+        return {"what": what, "generation": generation}
+
+    def _policies_changed(self, rows: list[dict[str, Any]], acts: list[str]) -> None:
+        """Policies changed, by whomever's doing; the steps are damod's own."""
+        for row in rows:
+            self.streams.publish("policies", "policy", row)
+        for act in acts:
+            self.audit.add("policies", act, self.policies.reconciler.generation, uid=os.geteuid(), pid=os.getpid())
         self.look_again()
 
     def _stream_failed(self, kind: str, exc: BaseException) -> None:
@@ -230,6 +271,21 @@ class Service:
             "kdamonds": rows,
             "memory_pressure_us": pressure_us,
             "daemon": {"cpu_ns": time.process_time_ns(), "rss_bytes": rss_bytes()},
+        }
+
+    async def _metered(self) -> Mapping[str, Any]:
+        """What the metrics need of the daemon's parts."""
+        recordings = self.recordings.all()
+        return {
+            "status": await self.status(),
+            "stats": await self.stats(),
+            "policies": (await self.kernel_thread.run(self.policies.rows))["policies"],
+            "recordings": recordings,
+            "lost": {
+                "streams": self._snapshots.lost,
+                "recordings": sum(int(item["lost"]) for item in recordings),
+            },
+            "streams_lost": self.streams.lost_events,
         }
 
     async def _stream_status(self) -> Mapping[str, Any]:
@@ -284,6 +340,7 @@ class Service:
             "children": self.follower.status(),
             **seen,
             "policies": self.policies.brief(),
+            "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
             "problems": [*seen["problems"], *self.recordings.problems(), *self.policy_records.problems()],
         }

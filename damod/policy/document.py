@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from damod.policy.memory import DESTRUCTIVE, hot_bound
 from damod.spec.base import Bytes, Count, Flag, Micros, Permil, Seconds, Spec
@@ -19,8 +19,15 @@ Acknowledgement = Literal["no_quota", "hot_memory"]
 PROCESS_SELECTORS = ("pid_file", "command", "executable", "cgroup", "systemd_unit")
 
 
+def _one_key(schema: dict[str, Any]) -> None:
+    """What `Selector._exactly_one` says, for editors."""
+    schema["oneOf"] = [{"required": [name]} for name in schema["properties"] if name != "kdamond"]
+
+
 class Selector(Spec):
     """One way to say which memory: exactly one key, and `kdamond` if it is not for all. Patterns are the shell's."""
+
+    model_config = ConfigDict(json_schema_extra=_one_key)
 
     kdamond: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="the kdamond it is for, counted from 0 (default: all that it fits)"

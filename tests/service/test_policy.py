@@ -58,7 +58,7 @@ def test_write_check_diff_reload(daemon: LocalDaemon, damoctl: Run) -> None:
     diff = damoctl("policy", "diff")
     assert diff.returncode == 1
     assert f"quotas.sz_bytes: 1024.000 KiB -> 2.000 MiB  ({path}:6)" in diff.stdout
-    assert "1 steps were done" in ok(damoctl("policy", "reload"))
+    assert "1 step was done" in ok(damoctl("policy", "reload"))
     assert ok(damoctl("policy", "diff")) == "nothing would change\n"
     assert kdamonds(damoctl) == pids
     assert ok(damoctl("policy", "verify")) == "a: as it should be\n"
@@ -148,6 +148,15 @@ def test_start_save(daemon: LocalDaemon, damoctl: Run) -> None:
     assert wrong.returncode == 2 and "pid" in wrong.stderr and not (daemon.policies / "other.yaml").exists()
 
 
+def test_a_new_file_is_tried_before_it_counts(daemon: LocalDaemon, damoctl: Run) -> None:
+    """A file that nobody has read yet can be applied as a shadow, as it is now; other new files wait for a reload."""
+    put(daemon, "10-cold.yaml", POLICY)
+    put(daemon, "20-other.yaml", POLICY)
+    assert "shadow: it only counts" in ok(damoctl("policy", "apply", "cold", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["cold"]
+    assert damoctl("policy", "apply", "colt").returncode == 7
+
+
 def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> None:
     """A disabled policy can be tried: as a shadow it names bytes, guarded it is rolled back with the limit named."""
     put(
@@ -156,8 +165,9 @@ def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> Non
         "enabled: false\non_conflict: take_over\nacknowledge: [no_quota, hot_memory]\nguard: {swap_in: 1, cpu: null}\n"
         "kdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n",
     )
-    ok(damoctl("policy", "reload"))
+    put(daemon, "b.yaml", POLICY)
     assert "shadow" in ok(damoctl("policy", "apply", "a", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["a"], "only its own file is read"
     time.sleep(0.5)
     assert "(pageout): would have touched" in ok(damoctl("policy", "show", "a"))
     done = damoctl("policy", "apply", "a", "--probation", "30s")
