@@ -184,6 +184,7 @@ def test_a_command_is_recorded_to_its_end(damoctl: Run, daemon: LocalDaemon, tmp
     assert len(ends(tmp_path / "damon.data")) >= 10
     assert (tmp_path / "damon.data").stat().st_mode & 0o777 == 0o640
     assert kdamonds(daemon) == []
+    assert json.loads(ok(damoctl("status", "--json")))["problems"] == []
     assert json.loads((tmp_path / "damon.data.vmas").read_text())[0]["procvmas"][0]["vmas"]
 
 
