@@ -222,7 +222,7 @@ def _diff(args: argparse.Namespace, ctx: Context) -> int:
             for change in step["changes"]:
                 ctx.print(f"  kdamond {change['kdamond']}: {_change(change)}")
         for change in found["records"]:
-            ctx.print(f"{change['step']}  ({change['line']})")
+            ctx.print(change["step"] + (f"  ({change['line']})" if change["line"] else ""))
         for name, reason in found["reasons"].items():
             ctx.note(f"note: {name} does not run: {reason}")
         if not found["steps"] and not found["records"]:
@@ -239,8 +239,11 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         ctx.print(line_of(row))
         for problem in row["problems"]:
             ctx.note(f"  {problem}")
+    for change in found["records"]:
+        ctx.print(change["step"])
     steps = found["steps"]
-    ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
+    if steps or not found["records"]:
+        ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
     return 0
 
 

@@ -268,7 +268,7 @@ def test_a_change_of_the_record_restarts_only_that(daemon: LocalDaemon, damoctl:
     first, before = until(lambda: running(daemon)), kdamonds(damoctl)
     path.write_text(RECORDED.replace("kinds: [access]", "snapshot_sec: 1, output_permission: 640"))
     assert f"record anew a  ({path}:7)" in damoctl("policy", "diff").stdout
-    ok(damoctl("policy", "reload"))
+    assert "record anew a\n" in ok(damoctl("policy", "reload"))
     until(lambda: (now := running(daemon)) and now["pid"] != first["pid"])
     assert kdamonds(damoctl) == before
     assert ok(damoctl("policy", "diff")) == "nothing would change\n"
