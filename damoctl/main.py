@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
     "stream": Command("stream", "what happens, as it happens, for programs and people"),
+    "metrics": Command("metrics", "the daemon's metrics, as Prometheus gets them"),
     "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "module": Command("module", "DAMON's own modules: stat, reclaim, lru_sort"),
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command("validate", "check whether a record is valid"),
     "replay": Command("replay", "do recorded accesses again, on real memory"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
+    "diagnose": Command("diagnose", "what is wrong with DAMON here, why, and what to do"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
     "help": Command("help", "help on a command; long lists of options and keywords"),
     "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),
@@ -141,9 +143,10 @@ def run(argv: Sequence[str]) -> int:
     name = "version" if words.command == "--version" else words.command
     command = COMMANDS.get(name)
     if command is None:
+        from damoctl.renamed import gone
         from damod.near import near
 
-        hint = near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
+        hint = gone(name) or near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
         raise UsageError(f"unknown command {name!r}", hint=hint)
     rest = _split_common(words)
     from importlib import import_module

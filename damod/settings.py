@@ -82,6 +82,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if text.startswith("/"):
+        return _path(text)
+    if not colon or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is neither HOST:PORT (as 127.0.0.1:9721) nor the path of a socket")
+    return text
+
+
 def _kernel(text: str) -> str:
     backend, colon, scenario = text.partition(":")
     if backend not in ("linux", "sim") or (colon and (backend != "sim" or not scenario)):
@@ -163,6 +172,16 @@ class Settings:
     max_connections_per_user: int = _setting(
         _count, lambda: 64, "connections of one user at the same time (root has no such limit)", metavar="N", live=True
     )
+    metrics_address: str | None = _setting(
+        _address,
+        lambda: None,
+        "where Prometheus finds metrics: HOST:PORT, or the path of a Unix socket",
+        metavar="ADDRESS",
+    )
+    metrics_textfile: str | None = _setting(
+        _path, lambda: None, "a file of metrics for node_exporter (NAME.prom)", metavar="PATH"
+    )
+    metrics_interval: float = _setting(_seconds, lambda: 15.0, "how often metrics_textfile is written", metavar="TIME")
     log_level: str = _setting(
         _one_of(*LOG_LEVELS), lambda: "info", ", ".join(LOG_LEVELS), metavar="LEVEL", flag="--log-level", live=True
     )

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         """A parser of one verb, with the manners of damoctl."""
 
         def __init__(self, *, prog: str, help: str = "", **_: Any) -> None:  # noqa: A002 - argparse's own name
+            # argparse hands over the prog of the parent, its positionals included.
             super().__init__(prog.removeprefix("damoctl "), help)
             self.add_argument("--json", action="store_true", default=False, help="for programs")
 
@@ -126,6 +127,13 @@ def _show(args: argparse.Namespace, ctx: Context) -> int:
     ctx.print(f"  from {', '.join(row['files']) or row['file']}")
     for note in row["notes"]:
         ctx.print(f"  note: {note}")
+    if row["recording"]:
+        from damoctl.commands.record import details
+
+        for text in details(row["recording"]):
+            ctx.print(f"  recording {text}" if not text.startswith(" ") else f"  {text}")
+    if row["not_recorded"]:
+        ctx.print(f"  not recorded: {row['not_recorded']}")
     would = {(item["kdamond"], item["scheme"]): item for item in row["would_touch"]}
     for at, kdamond in enumerate(row["kdamonds"]):
         ctx.print(f"  kdamond {kdamond['index']} (pid {kdamond['spec']['pid']})")
@@ -213,11 +221,13 @@ def _diff(args: argparse.Namespace, ctx: Context) -> int:
             ctx.print(step["step"] + (f"  ({step['file']})" if step["file"] else ""))
             for change in step["changes"]:
                 ctx.print(f"  kdamond {change['kdamond']}: {_change(change)}")
+        for change in found["records"]:
+            ctx.print(change["step"] + (f"  ({change['line']})" if change["line"] else ""))
         for name, reason in found["reasons"].items():
             ctx.note(f"note: {name} does not run: {reason}")
-        if not found["steps"]:
+        if not found["steps"] and not found["records"]:
             ctx.print("nothing would change")
-    return FOUND if found["steps"] else 0
+    return FOUND if found["steps"] or found["records"] else 0
 
 
 def _reload(args: argparse.Namespace, ctx: Context) -> int:
@@ -229,7 +239,11 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         ctx.print(line_of(row))
         for problem in row["problems"]:
             ctx.note(f"  {problem}")
-    ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    for change in found["records"]:
+        ctx.print(change["step"])
+    steps = found["steps"]
+    if steps or not found["records"]:
+        ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
     return 0
 
 

@@ -90,6 +90,9 @@ OWN = (
 def run(argv: list[str], ctx: Context) -> int:
     """Record, or (list, show, stop, rm, recover) look after recordings."""
     if argv and argv[0] in _VERBS:
+        if any(word in ("-h", "--help") for word in argv):
+            ctx.print(_verb_help(argv[0]))
+            return 0
         return _VERBS[argv[0]](argv[1:], ctx)
     if any(word in ("-h", "--help") for word in argv):
         from damoctl.flags.help import command_help
@@ -342,6 +345,8 @@ def summary(item: Mapping[str, Any]) -> str:
     ]
     if item["lost"]:
         words.append(f"{item['lost']:,} events lost")
+    if item.get("policy"):
+        words.append("a policy's")
     return ", ".join(words)
 
 
@@ -354,7 +359,10 @@ def details(item: Mapping[str, Any]) -> list[str]:
 
     lines = [summary(item)]
     if item["directory"]:
-        lines.append(f"  file: {item['directory']}/{item['out']}")
+        # With segments there is no such file; a report takes the name all the same.
+        lines.append(
+            f"  {'records' if item['segments'] or item['policy'] else 'file'}: {item['directory']}/{item['out']}"
+        )
     lines += [f"  segment: {name}" for name in item["segments"]]
     lines.append(f"  started {when(item['started_s'])}, ended {when(item['ended_s'])}")
     if item["why"]:
@@ -364,4 +372,21 @@ def details(item: Mapping[str, Any]) -> list[str]:
 
 TAKES = {"list": "", "show": "recording", "stop": "recording", "rm": "recording", "recover": "file"}
 """What each verb is about; a recording's name or a file."""
+_ABOUT = {
+    "list": "The recordings that run, and the detached ones that ended.",
+    "show": "How one recording is going, or how it went.",
+    "stop": "End a recording properly; its files are sealed then.",
+    "rm": "Remove a detached record that has ended, with its files.",
+    "recover": "Make a whole record of what a crash left in FILE.part.",
+}
+
+
+def _verb_help(verb: str) -> str:
+    from damoctl.examples import of
+
+    takes = {"": "", "recording": " NAME", "file": " FILE"}[TAKES[verb]]
+    usage = f"usage: damoctl record {verb}{takes} [--json]"
+    return "\n\n".join([usage, _ABOUT[verb], of(f"record {verb}"), "options:\n  --json    for programs"])
+
+
 _VERBS = {"list": _list, "show": _show, "stop": _stop, "rm": _rm, "recover": _recover}

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import access, options
 from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
 from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from damoctl.context import Context
     from damoctl.reports.options import Options
@@ -41,8 +42,8 @@ class Caller(Protocol):
 OPTIONS: tuple[Option, ...] = (
     Option(
         ("--input", "-i"), "source",
-        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
-        "was tried on. May be repeated.",
+        "A record: a file, a directory of segments, the name of a recording, or - for standard input; 'tried_regions_of"
+        " <kdamond> <context> <scheme>' is what an installed scheme was tried on. May be repeated.",
         (Word("file", "file"),), more=True, repeat=True,
     ),
     Option(
@@ -74,6 +75,11 @@ OPTIONS: tuple[Option, ...] = (
         (Word("tool", choices=("damo",)),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
+    Option(("--debug_damon",), "source", "Accepted for damo's users; the daemon's log has it.", hidden=True),
+    Option(
+        ("--damon_interface_DEPRECATED", "--damon_interface"), "source", "Accepted for damo's users.",
+        (Word("interface", choices=("sysfs", "debugfs", "auto")),), hidden=True,
+    ),
 )  # fmt: skip
 
 
@@ -95,20 +101,13 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = options.from_words(given, compat=compat)
     if ctx.json:
         shown = replace(shown, as_json=True)
-    paths, schemes = _inputs(given)
+    paths, schemes = inputs(given)
+    paths = located(paths, ctx)
     term = ctx.term
-    delay_s, count = _repeat(given)
-    if count != 1:
+    if repeat(given)[1] != 1:
         term = term._replace(pager=False)
-    filters = _filters(given)
-    if filters and paths:
-        raise UsageError(
-            "--snapshot_damos_filter is for live snapshots, not for records",
-            hint="a record has the passed bytes of the filters it was recorded with",
-        )
-    if schemes and (filters or paths):
-        beside = "--snapshot_damos_filter" if filters else paths[0]
-        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    filters = page_filters(given)
+    check_sources(paths, schemes, filters)
     if "follow" in given:
         from damoctl.commands import report_follow
 
@@ -118,21 +117,39 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             raise UsageError(f"--follow and {named} exclude each other", hint="--repeat shows other sources again")
         said = given["follow"][-1]
         return report_follow.follow(ctx, shown, term._replace(pager=False), said[0] if said else 1.0)
+    if any("<vma>" in template for *_, template in shown.edits):
+        from damoctl.reports.vmas import Names
+
+        shown = replace(shown, vmas=Names(paths or [DEFAULT_RECORD]))
     source = Source(ctx, paths, filters, schemes, compat=compat)
+
+    def show() -> None:
+        if "exec" not in given and paths and source.bulk(shown, term):
+            return
+        present(access.compute(source.records(), shown, live=source.live), given, term)
+
+    return repeated(given, show)
+
+
+def present(made: access.Report, given: dict[str, list[list[Any]]], term: Term) -> None:
+    """Print a report, or hand its records to the script of --exec."""
+    if "exec" in given:
+        from damoctl.reports import script
+
+        script.run(given["exec"][-1][0], made.records)
+    else:
+        term.write(access.render(made, term))
+
+
+def repeated(given: dict[str, list[list[Any]]], show: Callable[[], None]) -> int:
+    """Show as often as --repeat says (a script of --exec runs once); Ctrl-C ends that without complaint."""
+    delay_s, count = repeat(given)
     due = monotonic()
     try:
         while True:
-            if "exec" not in given and paths and source.bulk(shown, term):
-                return 0
-            records = source.records()
-            if "exec" in given:
-                from damoctl.reports import script
-
-                script.run(given["exec"][-1][0], access.compute(records, shown, live=source.live).records)
-                return 0
-            term.write(access.render(access.compute(records, shown, live=source.live), term))
+            show()
             count -= 1
-            if count == 0:
+            if count == 0 or "exec" in given:
                 return 0
             due = max(due + delay_s, monotonic())
             sleep(max(due - monotonic(), 0))
@@ -142,7 +159,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         return 0
 
 
-def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
+def inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
     """Files, and (kdamond, scheme) of the schemes whose tried regions are wanted."""
     paths: list[str] = []
     tried = [list(use) for use in given.get("tried_regions_of", ())]
@@ -162,7 +179,19 @@ def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[in
     return paths, [(kdamond, scheme) for kdamond, _, scheme in tried]
 
 
-def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
+def check_sources(paths: Sequence[str], schemes: Sequence[tuple[int, int]], filters: Sequence[Any]) -> None:
+    """UsageError for sources that cannot stand beside each other."""
+    if filters and paths:
+        raise UsageError(
+            "--snapshot_damos_filter is for live snapshots, not for records",
+            hint="a record has the passed bytes of the filters it was recorded with",
+        )
+    if schemes and (filters or paths):
+        beside = "--snapshot_damos_filter" if filters else paths[0]
+        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+
+
+def repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
     """Delay in seconds and how many times; a negative count never reaches zero."""
     if "repeat" not in given:
         return 0.0, 1
@@ -198,6 +227,12 @@ class Source:
         self._compat = compat
         self._client: Caller | None = None
         self.live = False
+
+    @property
+    def probed(self) -> Any:
+        """The kdamonds that run, as `kdamonds.show` has them; of a live source only."""
+        self._client = self._client or self._ctx.client()
+        return self._client.call("kdamonds.show", stats=False)["kdamonds"]
 
     def records(self) -> list[Record]:
         """The records to show now; `live` tells whether they are a running kdamond's."""
@@ -299,7 +334,7 @@ def _running(client: Caller) -> bool:
     return any(kdamond.get("state") == "on" for kdamond in client.call("daemon.status").get("kdamonds", ()))
 
 
-def _filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
+def page_filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
     """The page-level filters of all --snapshot_damos_filter, in order."""
     if "snapshot_damos_filter" not in given:
         return []
@@ -313,12 +348,8 @@ def _filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
 
 def usage() -> list[str]:
     """The lines of ``damoctl report access --help``."""
-    lines = ["usage: damoctl report access [options]", ""]
-    for title, table in (("source and output", OPTIONS), ("which accesses", flags.FILTERS), ("how", flags.FORMATS)):
-        lines.append(f"{title}:")
-        for option in table:
-            if not option.hidden:
-                default = f" (default: {option.default})" if option.default else ""
-                lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-        lines.append("")
-    return lines[:-1]
+    from damoctl.flags.help import command_help
+
+    groups = (("which accesses", flags.FILTERS), ("how to show them", flags.FORMATS))
+    about = "Access patterns of the monitored memory, now or from a record."
+    return command_help("report access", about, "", OPTIONS, groups).split("\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 INPUT = Option(
     ("--input", "-i"), "source",
-    "A record: a file, a directory of rotated segments, or - for standard input. May be repeated.",
+    "A record: a file, a directory of rotated segments, the name of a recording of damod, or - for standard input."
+    " May be repeated.",
     (Word("file", "file"),), more=True, repeat=True, default="damon.data",
 )  # fmt: skip
 JSON = Option(("--json",), "format", "Print the data as JSON.")
@@ -48,6 +50,7 @@ class Given:
 
     def __init__(self, found: dict[str, list[list[Any]]], rest: Sequence[str], ctx: Context) -> None:
         self._found = found
+        self._ctx = ctx
         self.rest = rest
         self.compat = "compat" in found
         self.json = "json" in found or ctx.json
@@ -70,7 +73,8 @@ class Given:
 
     @property
     def inputs(self) -> list[str]:
-        return [path for use in self.every("input") for path in use]
+        """The records, with those that were given by name located."""
+        return located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""
@@ -86,28 +90,39 @@ class Given:
 
 
 def read(
-    argv: Sequence[str], ctx: Context, report: str, tables: Iterable[Sequence[Option]], most: int = 0
+    argv: Sequence[str],
+    ctx: Context,
+    report: str,
+    tables: Iterable[Sequence[Option]],
+    most: int = 0,
+    examples: Sequence[tuple[str, str]] = (),
 ) -> Given | None:
-    """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option."""
+    """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option.
+
+    `examples` are command lines and what each is for; the help begins with them.
+    """
     tables = list(tables)
     options = [option for table in tables for option in table]
     line = words.parse(argv, options)
     given = Given(access.values(line.uses), line.rest, ctx)
     if "help" in given:
-        ctx.term.write(usage(report, options))
+        ctx.term.write(usage(report, options, examples))
         return None
     if len(line.rest) > most:
+        records = any(option.key == "input" for option in options)
         raise UsageError(
-            f"report {report} takes no {' '.join(line.rest[most:])!r}", hint="a record is given with --input"
+            f"report {report} takes no {' '.join(line.rest[most:])!r}",
+            hint="a record is given with --input" if records else f"damoctl report {report} --help",
         )
     return given
 
 
-def usage(report: str, options: Iterable[Option]) -> list[str]:
-    """The lines of ``damoctl report <report> --help``."""
-    lines = [f"usage: damoctl report {report} [options]", ""]
-    for option in options:
-        if not option.hidden:
-            default = f" (default: {option.default})" if option.default else ""
-            lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-    return lines
+def usage(report: str, options: Sequence[Option], examples: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """The lines of ``damoctl report <report> --help``; `examples` are (command line, what it does)."""
+    from damoctl.commands.report import TYPES
+    from damoctl.flags.help import command_help
+
+    about = TYPES[report][1]
+    width = max((len(line) for line, _ in examples), default=0)
+    text = "\n".join(f"  {line:<{width}}  {what}" for line, what in examples)
+    return command_help(f"report {report}", f"{about[0].upper()}{about[1:]}.", text, options, []).split("\n")

@@ -21,8 +21,8 @@ from typing import Any
 from damod.daemon.changes import anew, check_obsolete, family_of, need_processes, with_goals
 from damod.daemon.commits import Commits
 from damod.daemon.slots import Owned, check_name
-from damod.errors import Conflict, DamodError, NotFound, UsageError
-from damod.kernel import places
+from damod.errors import Conflict, DamodError, FeatureMissing, NotFound, UsageError
+from damod.kernel import places, reader
 from damod.kernel.control import COMMIT_GOALS, Control, need_damon
 from damod.kernel.features import Features
 from damod.kernel.writer import Write, notes, resolve, writes
@@ -84,13 +84,21 @@ class Owner(Commits):
             plans = [{"index": index, "writes": _plain(writes(item, index, known))} for index, item in enumerate(specs)]
             return {"name": name, "kdamonds": plans, "notes": self._notes(specs, known)}
         told: list[str] = []
-        if take_over and self.foreign():
-            # Their directories show what this kernel has; better to refuse before they are stopped.
+        ours = self._have_pool()
+        if not ours and reader.count(self.kernel):
+            # Others' directories show what this kernel has; better to refuse before they are thrown away.
             check(specs, self.features())
+        if take_over and self.foreign():
             told += self._stop_foreign()
         told += self._take_interface(len(specs))
         known = self._try_features()
-        check(specs, known)
+        try:
+            check(specs, known)
+        except FeatureMissing:
+            # That could only be seen in a slot; a refusal leaves none behind.
+            if not ours:
+                self._give_back()
+            raise
         free = self._free()
         if len(free) < len(specs):
             raise Conflict(

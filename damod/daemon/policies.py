@@ -6,7 +6,7 @@ All work is the reconciler's, in the kernel thread. Without policies nothing wak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from damod.errors import Conflict, DamodError, UsageError
 from damod.kernel.interface import Kernel
 from damod.kernel.writer import notes
 from damod.policy import store
-from damod.policy.document import Guard
+from damod.policy.document import Guard, Record
 from damod.policy.fit import lacking
 from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
@@ -53,6 +53,8 @@ class Policies:
         self._changed = changed
         self._clock = kernel.clock
         self._told: dict[str, tuple[str, str]] = {}
+        self.on_look: Callable[[], None] = lambda: None
+        """Called when the policies have been looked after."""
         self._wake = asyncio.Event()
 
     async def reload(self) -> None:
@@ -60,6 +62,7 @@ class Policies:
         await self._thread.run(self._reload)
         self._note()
         self._wake.set()
+        self.on_look()
 
     async def keep(self) -> None:
         """Look whenever it is due, until cancelled."""
@@ -79,6 +82,7 @@ class Policies:
                 log.exception("policies could not be looked after")
                 await asyncio.sleep(self.reconciler.check_s)
             self._note()
+            self.on_look()
             if self.summary() != before:
                 self._tell(self.summary())
 
@@ -99,6 +103,7 @@ class Policies:
         finally:
             self._note()
             self._wake.set()
+            self.on_look()
 
     def _note(self) -> None:
         """Tell what is different since the last time."""
@@ -179,7 +184,24 @@ class Policies:
         documents = load(self.reconciler.directories)
         by_name = {item.name: item for item in documents}
         steps, reasons = self.reconciler.preview(documents)
-        return {"steps": [self._step(step, by_name.get(step.name)) for step in steps], "reasons": reasons}
+        return {
+            "steps": [self._step(step, by_name.get(step.name)) for step in steps],
+            "records": _recorded(self.reconciler.records(), self._would_record(documents, set(reasons)), by_name),
+            "reasons": reasons,
+        }
+
+    def _would_record(self, documents: Sequence[Document], idle: set[str]) -> dict[str, Record]:
+        """What would be recorded after a reload; of files that are wrong, what is."""
+        found = {}
+        for document in documents:
+            policy = document.policy
+            if policy is None and not document.masked:
+                record = self.reconciler.records().get(document.name)
+            else:
+                record = policy.record if policy and policy.enabled and document.name not in idle else None
+            if record is not None:
+                found[document.name] = record
+        return found
 
     def _step(self, step: Step, document: Document | None) -> dict[str, Any]:
         return {
@@ -190,9 +212,11 @@ class Policies:
         }
 
     def reload_now(self) -> dict[str, Any]:
+        before = self.reconciler.records()
         done = self._reload()
         self._see()
-        return {"steps": done, **self.rows()}
+        documents = {name: state.document for name, state in self.reconciler.states.items()}
+        return {"steps": done, "records": _recorded(before, self.reconciler.records(), documents), **self.rows()}
 
     def switch(self, name: str, on: bool) -> dict[str, Any]:
         state = self.reconciler.state(name)
@@ -242,6 +266,19 @@ class Policies:
                 hint=f"edit the file (`damoctl policy show {owner}` names it) and `damoctl policy reload`",
                 name=owner,
             )
+
+
+def _recorded(
+    before: Mapping[str, Record], after: Mapping[str, Record], documents: Mapping[str, Document]
+) -> list[dict[str, str]]:
+    """Whose recording begins, ends or begins anew, each with the line that says so."""
+    found = []
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            step = "record" if name not in before else "record anew" if name in after else "record no longer"
+            line = documents[name].of("record") if name in documents else ""
+            found.append({"name": name, "step": f"{step} {name}", "line": line})
+    return found
 
 
 def _refusal(name: str, state: State | None) -> DamodError:

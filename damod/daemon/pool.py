@@ -73,11 +73,14 @@ class Pool(View):
         if any(life.on for life in self._lives()):
             return
         if self._slots.pool:
-            self._write(paths.NR_KDAMONDS, "0", "giving back the slots")
-            self._slots = replace(self._slots, pool=0)
-            self._tried = None
-            self._save()
+            self._give_back()
         self._restore_modules()
+
+    def _give_back(self) -> None:
+        self._write(paths.NR_KDAMONDS, "0", "giving back the slots")
+        self._slots = replace(self._slots, pool=0)
+        self._tried = None
+        self._save()
 
     # -- taking ----------------------------------------------------------------------------------------------------
 

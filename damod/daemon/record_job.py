@@ -42,6 +42,7 @@ def job_of(
         wall_offset_ns=None if kernel.name == "linux" else kernel.clock.time_ns() - kernel.trace.now_ns(),
         perf=ask.perf,
         selection=ask.selection,
+        segmented=ask.policy,
     )
 
 

@@ -18,6 +18,7 @@ class Ask:
     """What is to be recorded and how; see `record.start` in methods.py. Times are in seconds.
 
     Of what runs, `kdamond` (an index) or `of` (the name of a set) may choose; without `kdamonds` of its own.
+    `policy`: it is part of the policy of its name, and goes on in the directory where it was before.
     """
 
     name: str | None = None
@@ -41,6 +42,7 @@ class Ask:
     perf: str | None = None
     selection: Mapping[str, Any] | None = None
     follow: bool = True
+    policy: bool = False
 
     def check(self) -> None:
         """Raise UsageError for what cannot be meant."""
@@ -78,6 +80,7 @@ class Recording:
     state: str = "starting"
     set_name: str | None = None
     of: str | None = None
+    policy: bool = False
     slots: tuple[int, ...] = ()
     directory: str | None = None
     pid: int | None = None
@@ -103,6 +106,7 @@ class Recording:
             "uid": self.uid,
             "pid": self.pid,
             "set": self.set_name,
+            "policy": self.policy,
             "started_s": self.started_s,
             "ended_s": self.ended_s,
             **numbers,
@@ -123,6 +127,7 @@ class Recording:
             started_s=float(data["started_s"]),
             state=str(data["state"]),
             set_name=data["set"],
+            policy=bool(data.get("policy", False)),
             directory=data["directory"],
             pid=data["pid"],
             ended_s=data["ended_s"],

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,16 @@ class Recordings:
         self._tuned = asyncio.Event()
         self._closing = False
         self._last = 0
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when a recording has ended."""
 
     # -- what clients ask --------------------------------------------------------------------------------------------
 
-    async def start(self, ask: Ask, peer: Peer, files: Sequence[int]) -> dict[str, Any]:
+    async def start(self, ask: Ask, peer: Peer | None = None, files: Sequence[int] = ()) -> dict[str, Any]:
         """Start recording; returns once the recorder listens, so that nothing after this is missed.
 
         `files` of a foreground recording are a directory handle and a SOCK_SEQPACKET socket on which the recorder
-        tells how it goes and may be told to stop.
+        tells how it goes and may be told to stop. Without a `peer` it is damod's own.
         """
         ask.check()
         name = ask.name or self._free_name()
@@ -85,15 +87,16 @@ class Recordings:
             raise Conflict(
                 f"a recording named {name!r} is running", hint="`damoctl record stop NAME`, or another --name"
             )
-        recording = Recording(name, ask.detach, ask.out, peer.uid, round(time.time(), 3))
-        caller = self._caller(peer)
+        uid = os.geteuid() if peer is None else peer.uid
+        recording = Recording(name, ask.detach, ask.out, uid, round(time.time(), 3), policy=ask.policy)
+        caller = None if peer is None else self._caller(peer)
         # Its name is taken from here on, also while what follows waits.
         before = self._recordings.get(name)
         self._recordings[name] = recording
         handles: list[int] = []
         try:
             if ask.detach:
-                handles.append(self._store.make(recording, caller, reuse=ask.force))
+                handles.append(self._store.make(recording, caller, reuse=ask.force or ask.policy))
             elif len(files) != 2:
                 raise UsageError("record.start needs a directory and a socket as open files", hint="or detach: true")
             else:
@@ -120,6 +123,10 @@ class Recordings:
         """All that run and the detached ones that ended, oldest first."""
         found = {name: item.to_wire() for name, item in self._recordings.items() if item.running or item.detached}
         return sorted(found.values(), key=lambda item: float(item["started_s"]))
+
+    def find(self, name: str) -> Recording | None:
+        """A recording that runs or has run, if there is one of that name."""
+        return self._recordings.get(name)
 
     def show(self, name: str) -> dict[str, Any]:
         """One recording. Raises NotFound."""
@@ -356,6 +363,7 @@ class Recordings:
             self._save()
             if not recording.detached:
                 self._recordings.pop(recording.name, None)
+            self.on_end()
             log.info(
                 "a recording has ended", name=recording.name, state=recording.state, why=recording.to_wire()["why"]
             )
@@ -403,7 +411,7 @@ class Recordings:
         try:
             await self._kernel_thread.run(self._owner.stop, name)
         except NotFound:
-            pass  # ended with its target
+            await self._kernel_thread.run(self._owner.ended_as_meant, name)
         except DamodError as exc:
             recording.problems.append(f"its kdamonds could not be stopped: {exc.message}")
             log.error("the kdamonds of a recording stay", name=recording.name, why=exc.message)
@@ -445,6 +453,7 @@ class Recordings:
         self._save()
         if not recording.detached:
             self._recordings.pop(recording.name, None)
+        self.on_end()
 
 
 def _wait_for(pid: int) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from damod.errors import DamodError, UsageError
 from damod.kernel.interface import Kernel
-from damod.policy.document import Guard
+from damod.policy.document import Guard, Record
 from damod.policy.load import Document, load
 from damod.policy.outlook import Outlook, outlook
 from damod.policy.owning import Owning, sentence
@@ -92,6 +92,16 @@ class Reconciler(Roster):
                     self._steps.done(step, observed.get(step.name, {}))
         self._tell(found, failed)
         return done
+
+    def records(self) -> dict[str, Record]:
+        """What is to be recorded: of each policy that runs, also in its last good version, its `record`."""
+        found = {}
+        for name, state in self.states.items():
+            document = self.in_charge(state)
+            if document and document.policy and document.policy.record and not state.unrecorded:
+                found[name] = document.policy.record
+        running = self.owner.policy_sets() if found else {}
+        return {name: record for name, record in found.items() if name in running}
 
     def due_s(self) -> float | None:
         """In how many seconds to look again; None while no file and no kdamond gives a reason to."""

@@ -34,7 +34,8 @@ class State:
     """What is known of one policy: how far it got and why no further.
 
     `forced`, `shadow` and `guard` are what `policy.apply` asked for until the next reload: to run although it is
-    disabled, to count only, to be watched by other limits than the file's.
+    disabled, to count only, to be watched by other limits than the file's. `unrecorded`: its recording was stopped by
+    hand, until then.
     """
 
     document: Document
@@ -49,6 +50,7 @@ class State:
     shadow: bool = False
     forced: bool = False
     guard: Guard | None = None
+    unrecorded: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """As msgpack-able data."""
@@ -116,6 +118,7 @@ class Roster:
                 before.document = document
                 if forget:
                     before.forced, before.shadow, before.guard = False, False, None
+                    before.unrecorded = False
                 if before.stage != "rolled-back":
                     before.tries, before.next_try_ns = 0, None
                 states[document.name] = before

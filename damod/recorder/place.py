@@ -11,9 +11,9 @@ import fcntl
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from damod.errors import Conflict, NotAllowed
 from damod.recorder.job import PART, Caller
@@ -21,8 +21,6 @@ from damod.recorder.job import PART, Caller
 SIDES = ("kdamonds", "mem_footprint", "vmas", "proc_stats", "profile", "trace")
 STAMP = "%Y-%m-%d-%H-%M-%S"
 _STAMPED = re.compile(r"\d{4}(?:-\d\d){5}")
-# Names taken by segments of the same second, and by a clock that went back, are few.
-_TRIES = 10_000
 
 
 @contextlib.contextmanager
@@ -89,16 +87,30 @@ class Place:
         with self.acting(), contextlib.suppress(FileNotFoundError):
             os.rename(name, new, src_dir_fd=self.directory, dst_dir_fd=into)
 
+    def names(self) -> list[str]:
+        """What the files of a segment are called, finished or not."""
+        return [name for out in (self.out, *(f"{self.out}.{side}" for side in SIDES)) for name in (out, part(out))]
+
+    def move_all(self, into: int) -> None:
+        """Move the files of a segment into a directory."""
+        for name in self.names():
+            self.move(name, into, name)
+
+    def modified_s(self) -> float | None:
+        """When the record that lies here, finished or not, was written to last; None if there is none."""
+        times = []
+        for name in (self.out, part(self.out)):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.stat(name, dir_fd=self.directory, follow_symlinks=False).st_mtime)
+        return max(times, default=None)
+
     def keep_old(self) -> None:
         """Give an earlier record of the same name, its side files included, the suffix .old."""
         for name in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
             self.move(name, self.directory, f"{name}.old")
 
     def claim(self) -> bool:
-        """Make way for a new `<out>.part`: that of an interrupted recording, with its side files, becomes `.old.part`.
-
-        Returns whether there was one. Raises Conflict if it is still written to.
-        """
+        """Whether there is an `<out>.part` of an interrupted recording. Raises Conflict if it is still written to."""
         name = part(self.out)
         with self.acting():
             try:
@@ -117,10 +129,13 @@ class Place:
                 ) from exc
             finally:
                 os.close(handle)
+        return True
+
+    def set_aside(self) -> None:
+        """What an interrupted recording left, with its side files, becomes `.old.part`."""
         for old in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
             new = f"{self.out}.old{old.removeprefix(self.out)}"
             self.move(part(old), self.directory, part(new))
-        return True
 
     def check(self) -> None:
         """Raise NotAllowed if the caller cannot make files here, Conflict if `out` is not to be replaced."""
@@ -148,30 +163,36 @@ class Place:
     def rotation(self, now_s: float) -> tuple[str, int]:
         """A new directory `<out>.<time>` for a segment cut at `now_s` (local time), and a handle on it.
 
-        If there is one of that second already, the next free second's name is taken.
+        Segments are read in the order of their names, so one that would not come last (it is of the same second, or the
+        clock went back, as each autumn) gets the second after the last one's.
         """
         with self.acting():
-            for later in range(_TRIES):
-                name = f"{self.out}.{time.strftime(STAMP, time.localtime(now_s + later))}"
-                try:
-                    os.mkdir(name, 0o700 | (self.mode & 0o444) >> 2 | self.mode & 0o077, dir_fd=self.directory)
-                except FileExistsError:
-                    continue
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                return name, os.open(name, flags, dir_fd=self.directory)
-        raise FileExistsError(17, "no free name for the next segment", f"{self.out}.{STAMP}")
+            stamp = datetime.fromtimestamp(now_s).replace(microsecond=0)
+            last = max(self._stamps().values(), default=None)
+            if last is not None and stamp <= last:
+                stamp = last + timedelta(seconds=1)
+            name = f"{self.out}.{stamp.strftime(STAMP)}"
+            os.mkdir(name, 0o700 | (self.mode & 0o444) >> 2 | self.mode & 0o077, dir_fd=self.directory)
+            return name, self.open_segment(name)
+
+    def _stamps(self) -> dict[str, datetime]:
+        """Names that are a segment's (of whatever kind the file is), and the time in them."""
+        found = {}
+        for name in _names(self.directory):
+            prefix, _, stamp = name.rpartition(".")
+            if prefix == self.out and _STAMPED.fullmatch(stamp):
+                with contextlib.suppress(ValueError):
+                    found[name] = datetime.strptime(stamp, STAMP)
+        # After the last second that there is, none could follow.
+        return {name: stamp for name, stamp in found.items() if stamp.year < datetime.max.year}
 
     def segments(self) -> list[Segment]:
         """The sealed segments of a rotated record, oldest first."""
         found = []
         with self.acting():
-            for name in _names(self.directory):
-                prefix, _, stamp = name.rpartition(".")
-                if prefix != self.out or not _STAMPED.fullmatch(stamp):
-                    continue
-                with contextlib.suppress(OSError, ValueError):
-                    cut_s = time.mktime(time.strptime(stamp, STAMP))
-                    found.append(Segment(name, cut_s, self._size(name)))
+            for name, stamp in self._stamps().items():
+                with contextlib.suppress(OSError):
+                    found.append(Segment(name, stamp.timestamp(), self._size(name)))
         return sorted(found, key=lambda item: item.name)
 
     def expire(self, now_s: float, keep_s: float | None, keep_bytes: int | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from damod.errors import DamodError
 from damod.recorder.job import EVENTS, PROFILE, Job
 from damod.recorder.perf import EVENTS_WORDS, PROFILE_WORDS, Perf
-from damod.recorder.place import SIDES, Place, part
+from damod.recorder.place import Place
 from damod.recorder.sides import Sides, write_kdamonds
 from damod.records.schema import RecordMeta
 from damod.records.writer import RecordWriter
@@ -92,19 +92,14 @@ class Segment:
 
     def move(self, directory: int) -> None:
         """Move the closed files into a directory."""
-        for name in self._names():
-            self._place.move(name, directory, name)
+        self._place.move_all(directory)
 
     def discard(self) -> None:
         """Remove the closed files, in which nothing was recorded."""
         with self._place.acting():
-            for name in self._names():
+            for name in self._place.names():
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._place.directory)
-
-    def _names(self) -> list[str]:
-        whole = [self._job.out, *(f"{self._job.out}.{side}" for side in SIDES)]
-        return [name for out in whole for name in (out, part(out))]
 
     def _hear_perfs(self) -> None:
         for perf in self._perfs:

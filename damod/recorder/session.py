@@ -142,17 +142,31 @@ class Session:
             known = [event_formats.parse(formats[name]) for name in self.job.events.names]
             self._reader = BulkReader(raw, header, known)
         try:
-            left = self.place.claim()
-            if not self.job.force:
-                self.place.keep_old()
-            if left:
-                # What an interrupted recording left is sealed meanwhile, as the old record that it is.
-                self.segments.seal(self.place.directory, "", f"{self.job.out}.old")
+            self._make_way(self.place.claim())
             self._begin_segment()
         except BaseException:
             if self._reader:
                 self._reader.raw.close()
             raise
+
+    def _make_way(self, left: bool) -> None:
+        """For the new record; `left`: an interrupted recording left a part, which is sealed meanwhile."""
+        place = self.place
+        if self.job.segmented:
+            modified_s = place.modified_s()
+            if modified_s is not None:
+                name, directory = place.rotation(modified_s)
+                place.move_all(directory)
+                # Without a part there is nothing to do for the child, and that is no error.
+                self.segments.seal(directory, name)
+            return
+        if left:
+            place.set_aside()
+        if not self.job.force:
+            place.keep_old()
+        if left:
+            # As the old record that it is.
+            self.segments.seal(place.directory, "", f"{self.job.out}.old")
 
     def _ring(self) -> tuple[RawRing, str, Mapping[str, str]]:
         events = self.job.events
@@ -264,6 +278,9 @@ class Session:
             self._aborted = True
             self._end("it was told to end at once")
         elif kind == "kdamonds":
+            if not self._stop:
+                # What is in the ring was seen before the change.
+                self._take()
             self._kdamonds = message["specs"]
             for item in map(watch, message.get("watches", ())):
                 self._watches[item.pid] = item
@@ -448,7 +465,7 @@ class Session:
         self.segments.retain()
 
     def _finish_segment(self, segment: Segment) -> None:
-        rotated = bool(self.segments.names or self.segments.working)
+        rotated = self.job.segmented or bool(self.segments.names or self.segments.working)
         empty = segment.writer is not None and not segment.writer.rows
         name, directory = "", self.place.directory
         if rotated and not empty:

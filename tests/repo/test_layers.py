@@ -20,6 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.spec": ("damod.errors", "damod.units", "damod.near"),
     "damod.records": ("damod.errors", "damod.units", "damod.access"),
     "damod.kernel": ("damod.errors", "damod.units", "damod.access", "damod.spec"),
+    "damod.metrics": ("damod.errors", "damod.access"),
     "damod.policy": ("damod.errors", "damod.units", "damod.near", "damod.spec", "damod.kernel"),
     "damod.recorder.job": (),
     "damod.recorder.channel": ("damod.recorder.job",),
@@ -31,7 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.rpc": ("damod.errors", "damod.near", "damod.log"),
     "damod.daemon": (
         "damod.errors", "damod.units", "damod.near", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
-        "damod.rpc",
+        "damod.metrics", "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
         # What a recorder is told and tells; the recorder itself is a process of its own.
         "damod.recorder.job", "damod.recorder.channel",
@@ -40,6 +41,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),
+    # Checks are functions of facts: they know neither the kernel nor the socket.
+    **{f"damoctl.diagnose.{name}": ("damod.units", "damod.spec", "damod.kernel.features", "damoctl.diagnose")
+       for name in ("machine", "owners", "monitoring", "schemes", "quirks")},
+    "damoctl.diagnose.facts": ("damod.access", "damod.spec", "damod.kernel.features"),
+    "damoctl.diagnose": ("damod",),
     "damoctl": ("damod", "damoctl"),
 }  # fmt: skip
 
@@ -117,8 +123,18 @@ def loaded(code: str) -> set[str]:
     return {line.split(".")[0] for line in out.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("command", ["status", "stop", "version", "features", "report", "start", "policy", "record"])
+@pytest.mark.parametrize(
+    "command",
+    ["status", "stop", "version", "features", "report", "start", "policy", "record", "module", "schemes", "diagnose"],
+)
 def test_light_commands_load_no_heavy_module(command: str) -> None:
     """A command that only talks to the daemon starts without asyncio, pydantic, numpy and the like."""
     code = f"from damoctl.main import main\nimport damoctl.commands.{command}, damod.rpc.client"
     assert not loaded(code) & HEAVY
+
+
+def test_a_daemon_without_metrics_does_not_load_their_library() -> None:
+    """prometheus_client is loaded by the first exposition; nor does the daemon load what only recorders need."""
+    assert not loaded("import damod.cli, damod.daemon.methods, damod.daemon.service") & {
+        "prometheus_client", "numpy", "pyarrow", "matplotlib", "textual",
+    }  # fmt: skip
