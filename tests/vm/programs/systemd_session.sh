@@ -66,7 +66,7 @@ if [ "$boot" -gt 1 ]; then
         ls -d /usr/lib/damod /usr/bin/damo* /etc/damod.yaml /run/damod /usr/lib/damo.d /var/lib/damod /etc/damo.d 2>/dev/null
         ls /etc/systemd/system/*.wants 2>/dev/null | grep damod
         ls /var/lib/systemd/deb-systemd-helper-enabled 2>/dev/null | grep damod
-        systemctl list-unit-files --no-legend "damod*"; true'
+        systemctl list-unit-files --no-legend "damod*" | grep -v damod-test; true'
     step purge-kdamonds kdamonds
     step purge-processes bash -c 'pgrep -af "damod" | grep -v damod-test | grep -v run.sh; true'
     exit 0
