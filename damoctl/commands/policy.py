@@ -228,7 +228,8 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         return 0
     for row in found["policies"]:
         ctx.print(line_of(row))
-    ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    done = found["steps"]
+    ctx.print(f"{done} step{'s were' if done > 1 else ' was'} done" if done else "nothing changes")
     return FOUND if any(row["problems"] for row in found["policies"]) else 0
 
 
