@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
+    "watch": Command("watch", "see memory live, or a recording, on the whole screen"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "convert_record_format": Command("convert_record_format", "write a record in another format"),
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),
