@@ -37,6 +37,17 @@ EVENT_BYTES = 64
 """Room that one region's event takes in the ring, rounded up."""
 
 
+def room_for(watched: Sequence[Watched], *, aggregations: int) -> int:
+    """KiB that a ring needs for so many aggregations of all that is watched."""
+    return max(256, aggregations * EVENT_BYTES * sum(item.max_nr_regions for item in watched) // 1024)
+
+
+def of_ring(kernel: Kernel, item: Watched, seen: Aggregation) -> Snapshot:
+    """An aggregation of a kdamond that is known, as a snapshot."""
+    sample_us = seen.sample_us or item.sample_us
+    return _snapshot(kernel, item, seen.target_id, seen.regions, seen.start_ns, seen.end_ns, sample_us, "ring", [])
+
+
 class Ring:
     """A ring that is open while somebody looks, with room for what they look at. The ring thread's."""
 
@@ -53,7 +64,7 @@ class Ring:
 
     def _open(self, watched: Sequence[Watched]) -> Watch:
         """The ring, opened anew if it is too small for some aggregations of all that is watched."""
-        room_kb = max(256, 4 * EVENT_BYTES * sum(item.max_nr_regions for item in watched) // 1024)
+        room_kb = room_for(watched, aggregations=4)
         probes = any(item.probes for item in watched)
         if self._watch is not None and room_kb <= self._room_kb and probes == self._probes:
             return self._watch
@@ -126,7 +137,7 @@ class Looker:
         finally:
             self._close_later()
         snapshots = [
-            self._of_ring(item, target, found[item.pid, target])
+            of_ring(self._kernel, item, found[item.pid, target])
             for item in watched
             for target in range(item.nr_targets)
             if (item.pid, target) in found
@@ -159,47 +170,46 @@ class Looker:
             regions = await self._kernel_thread.run(self._owner.tried_now, item.slot, filters)
             end_ns = self._kernel.trace.now_ns()
             told = [dict(entry.model_dump(mode="json")) for entry in filters]
-            snapshots.append(self._snapshot(item, 0, regions, None, end_ns, item.sample_us, "tried_regions", told))
+            snapshots.append(
+                _snapshot(self._kernel, item, 0, regions, None, end_ns, item.sample_us, "tried_regions", told)
+            )
         return snapshots
 
     async def _tried_of(self, item: Watched, index: int) -> Snapshot:
         regions, scheme = await self._kernel_thread.run(self._owner.tried_of, item.slot, index)
         told = [dict(entry.model_dump(mode="json")) for entry in scheme.filters]
-        seen = self._snapshot(
-            item, 0, regions, None, self._kernel.trace.now_ns(), item.sample_us, "tried_regions", told
+        seen = _snapshot(
+            self._kernel, item, 0, regions, None, self._kernel.trace.now_ns(), item.sample_us, "tried_regions", told
         )
         return replace(seen, stats=scheme.stats.model_dump() if scheme.stats else None)
 
-    def _of_ring(self, item: Watched, target: int, seen: Aggregation) -> Snapshot:
-        sample_us = seen.sample_us or item.sample_us
-        return self._snapshot(item, target, seen.regions, seen.start_ns, seen.end_ns, sample_us, "ring", [])
 
-    def _snapshot(
-        self,
-        item: Watched,
-        target: int,
-        regions: Regions,
-        start_ns: int | None,
-        end_ns: int,
-        sample_us: int,
-        source: str,
-        filters: list[dict[str, Any]],
-    ) -> Snapshot:
-        # Auto-tuning keeps the number of samples in an aggregation.
-        aggr_us = item.aggr_us * sample_us // item.sample_us
-        return Snapshot(
-            kdamond=item.slot,
-            context=0,
-            target=target,
-            start_ns=end_ns - aggr_us * 1000 if start_ns is None else start_ns,
-            end_ns=end_ns,
-            wall_offset_ns=self._kernel.clock.time_ns() - self._kernel.trace.now_ns(),
-            sample_us=sample_us,
-            aggr_us=aggr_us,
-            regions=regions,
-            ops=item.ops,
-            pid=item.target_pids[target] if target < len(item.target_pids) else None,
-            source=source,
-            filters=filters,
-            intervals_goal=item.intervals_goal,
-        )
+def _snapshot(
+    kernel: Kernel,
+    item: Watched,
+    target: int,
+    regions: Regions,
+    start_ns: int | None,
+    end_ns: int,
+    sample_us: int,
+    source: str,
+    filters: list[dict[str, Any]],
+) -> Snapshot:
+    # Auto-tuning keeps the number of samples in an aggregation.
+    aggr_us = item.aggr_us * sample_us // item.sample_us
+    return Snapshot(
+        kdamond=item.slot,
+        context=0,
+        target=target,
+        start_ns=end_ns - aggr_us * 1000 if start_ns is None else start_ns,
+        end_ns=end_ns,
+        wall_offset_ns=kernel.clock.time_ns() - kernel.trace.now_ns(),
+        sample_us=sample_us,
+        aggr_us=aggr_us,
+        regions=regions,
+        ops=item.ops,
+        pid=item.target_pids[target] if target < len(item.target_pids) else None,
+        source=source,
+        filters=filters,
+        intervals_goal=item.intervals_goal,
+    )

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from damod.daemon.recordings import Ask
 from damod.daemon.service import Service
-from damod.errors import NotFound, SpecInvalid
+from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
+from damod.errors import NotFound, SpecInvalid, UsageError
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
@@ -296,6 +297,36 @@ async def record_stop(call: Call[Service], *, name: str) -> Result:
 async def record_rm(call: Call[Service], *, name: str) -> Result:
     """Remove a detached record that has ended, with its files."""
     return {"recording": await call.daemon.recordings.remove(name)}
+
+
+@method("stream.subscribe", needs=Role.VIEWER)
+async def stream_subscribe(
+    call: Call[Service],
+    *,
+    kinds: list[Literal["snapshots", "status", "policies", "stats", "log"]],
+    kdamond: int | None = None,
+    context: int | None = None,
+    target: int | None = None,
+    interval_s: float | None = None,
+    filters: dict[str, Any] | None = None,
+) -> Result:
+    """Have this connection told of snapshots, status changes, policy events, stats or changes from now on."""
+    if not kinds:
+        raise UsageError("a subscription needs at least one kind", hint=f"there are {', '.join(KINDS)}")
+    if interval_s is not None and not 0 <= interval_s <= MOST_INTERVAL_S:
+        raise UsageError(f"interval_s is {interval_s:g}", hint=f"it is between 0 and {MOST_INTERVAL_S:g} s")
+    want = Want(frozenset(kinds), kdamond, context, target, int((interval_s or 0) * 1e9), selection_of(filters))
+    assert call.outbox is not None
+    flow = await call.daemon.streams.subscribe(call.outbox, want)
+    call.then.append(flow.begin)
+    return {"subscription": flow.id}
+
+
+@method("stream.unsubscribe", needs=Role.VIEWER)
+async def stream_unsubscribe(call: Call[Service], *, subscription: int) -> Result:
+    """End one of this connection's subscriptions; how many events it lost by not reading."""
+    assert call.outbox is not None
+    return {"lost": call.daemon.streams.unsubscribe(call.outbox, subscription)}
 
 
 @method("features.list", needs=Role.VIEWER)

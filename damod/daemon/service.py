@@ -21,16 +21,18 @@ import structlog
 from damod import __version__
 from damod import log as logging
 from damod.daemon.children import Follower
+from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
 from damod.daemon.recordings import Recordings
+from damod.daemon.streams import Streams
 from damod.errors import DamodError
 from damod.kernel.interface import Kernel
-from damod.rpc.auth import Access
-from damod.rpc.registry import Registry
+from damod.rpc.auth import Access, Peer
+from damod.rpc.registry import Method, Registry
 from damod.rpc.server import Limits, Server, listen, open_to
 from damod.rpc.wire import PROTOCOL_VERSION
 from damod.settings import SETTINGS, SYSTEM_STATE_DIR, Settings
@@ -88,7 +90,15 @@ class Service:
         self._stopping = asyncio.Event()
         self._seen: Mapping[str, Any] = {"sets": [], "kdamonds": [], "slots": {}, "modules": {}, "problems": []}
         self._socket_path = settings.socket
-        self._server = Server(registry, self, _access(settings), _limits(settings))
+        self._server = Server(registry, self, _access(settings), _limits(settings), self._changed)
+        self.streams = Streams(self._stream_failed)
+        self._snapshots = Snapshots(kernel, self.owner, self.kernel_thread, self.streams)
+        self._status_feed = Status(self.streams, self._stream_status)
+        self.streams.feeds = {
+            "snapshots": self._snapshots,
+            "stats": Stats(self.streams, self.stats),
+            "status": self._status_feed,
+        }
 
     def stop(self) -> None:
         """Begin to stop; run() returns when it is done."""
@@ -134,6 +144,8 @@ class Service:
                 if self._reloading is not None:
                     self._reloading.cancel()
                 await self._server.stop(REQUEST_GRACE_S)
+                await self.streams.close()
+            await self._snapshots.close(0.05)
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
@@ -187,6 +199,40 @@ class Service:
 
     def _tell_status(self, _: str) -> None:
         self._notifier.status(self._summary())
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something of ours has changed: who follows the kdamonds or the status looks soon."""
+        self._snapshots.changed()
+        self._status_feed.changed()
+
+    def _changed(self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None) -> None:
+        self.look_again()
+
+    def _stream_failed(self, kind: str, exc: BaseException) -> None:
+        log.error("a stream failed and is tried again", kind=kind, why=str(exc), exc_info=exc)
+
+    async def stats(self) -> dict[str, Any]:
+        """What the schemes did and what all costs, by one look for everybody who wants to know."""
+
+        def look() -> tuple[list[dict[str, Any]], int | None]:
+            return self.owner.scheme_stats(), self.kernel.proc.memory_pressure_us()
+
+        rows, pressure_us = await self.kernel_thread.run(look)
+        return {
+            "time_ns": self.kernel.clock.monotonic_ns(),
+            "wall_ns": self.kernel.clock.time_ns(),
+            "kdamonds": rows,
+            "memory_pressure_us": pressure_us,
+            "daemon": {"cpu_ns": time.process_time_ns(), "rss_bytes": rss_bytes()},
+        }
+
+    async def _stream_status(self) -> Mapping[str, Any]:
+        """The status without what moves all the time."""
+        seen = dict(await self.status())
+        seen["daemon"] = {name: seen["daemon"][name] for name in ("version", "kernel", "pid")}
+        seen["recordings"] = [{name: item.get(name) for name in ("name", "state")} for item in seen["recordings"]]
+        return seen
 
     def _take_over(self, new: Settings) -> None:
         changed = [name for name in SETTINGS if getattr(new, name) != getattr(self.settings, name)]
@@ -226,6 +272,7 @@ class Service:
             "uptime_s": round(time.monotonic() - self._started, 3),
             "socket": self._socket_path,
             "connections": self._server.connections,
+            "subscriptions": len(self.streams),
         }
         return {
             "daemon": daemon,
@@ -265,6 +312,11 @@ class Service:
         while interval_s is not None:
             await asyncio.sleep(interval_s)
             self._notifier.watchdog()
+
+
+def rss_bytes() -> int:
+    """Memory that this process has resident."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def _unlink(path: str) -> None:

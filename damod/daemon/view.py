@@ -23,6 +23,7 @@ from damod.kernel.interface import Kernel
 from damod.spec.base import human
 from damod.spec.diff import Change, diff
 from damod.spec.kdamond import Kdamond
+from damod.spec.scheme import SchemeStats
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,52 @@ class View:
         if slot is not None and not found:
             raise NotFound(f"kdamond {slot} does not run", hint="`damoctl status` lists those that do")
         return found
+
+    def scheme_stats(self) -> list[dict[str, Any]]:
+        """What the schemes of every kdamond have done, and what it costs: less than `show`, for who asks often.
+
+        {"kdamond", "name" (None: not ours), "pid", "cpu_ns", "ops", "sample_us", "aggr_us" (as in force), "schemes":
+        [{"action", "stats" (as the kernel names them), "effective_quota_bytes"}]}. Others' are as the files stand.
+        """
+        self._reap()
+        rows = []
+        for life in self._lives():
+            if not life.on or life.pid is None:
+                continue
+            item = self._slots.owned.get(life.slot) if self._is_ours(life) else None
+            try:
+                held = item.now if item else reader.kdamond(self.kernel, life.slot)
+                (context,) = held.contexts
+                spans = context.intervals.sample_us, context.intervals.aggr_us
+                if item:
+                    control = Control(self.kernel, self.features())
+                    if context.schemes:
+                        control.update_stats(life.slot)
+                    if context.intervals.intervals_goal.active and control.features.has("update_tuned_intervals"):
+                        spans = control.tuned_intervals(life.slot)
+                schemes = reader.with_stats(self.kernel, life.slot, held).contexts[0].schemes
+            except (NotFound, FileNotFoundError):
+                continue  # ended while we looked
+            rows.append(
+                {
+                    "kdamond": life.slot,
+                    "name": item.name if item else None,
+                    "pid": life.pid,
+                    "cpu_ns": self.kernel.proc.cpu_ns(life.pid),
+                    "ops": context.ops,
+                    "sample_us": spans[0],
+                    "aggr_us": spans[1],
+                    "schemes": [
+                        {
+                            "action": scheme.action,
+                            "stats": (scheme.stats or SchemeStats()).model_dump(),
+                            "effective_quota_bytes": scheme.quotas.effective_sz_bytes,
+                        }
+                        for scheme in schemes
+                    ],
+                }
+            )
+        return rows
 
     def modules(self) -> dict[str, bool]:
         """DAMON's modules that this kernel has, and whether each is on."""

@@ -136,12 +136,25 @@ class Client:
             raise from_wire(answer.error)
         return answer.result
 
+    def stream(self, kinds: Sequence[str], **params: Any) -> Iterator[Mapping[str, Any]]:
+        """Subscribe; then the events ({"subscription", "seq", "lost", "kind", ...}) as they come, without end.
+
+        `params` are those of `stream.subscribe`. Raises at once what the daemon answers to that, and later
+        DaemonUnreachable when it goes away. One stream for each client.
+        """
+        number = self.call("stream.subscribe", kinds=list(kinds), **params)["subscription"]
+        return (
+            told.params
+            for told in self.notifications()
+            if told.method == "stream.event" and told.params["subscription"] == number
+        )
+
     def notifications(self) -> Iterator[Notification]:
         """What the daemon tells, as it comes, until it closes the connection. Waits without limit."""
         while True:
             while self._told:
                 yield self._told.pop(0)
-            for message in self._receive(None, "notifications"):
+            for message in self._receive(None, "its stream"):
                 if isinstance(message, Notification):
                     self._told.append(message)
                 elif isinstance(message, Response) and message.id is None:

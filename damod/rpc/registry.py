@@ -15,11 +15,12 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from damod.errors import NotAllowed, NotFound, UsageError
 from damod.rpc.auth import Peer, Role
+from damod.rpc.outbox import Outbox
 
 D = TypeVar("D")
 Result = Mapping[str, Any]
@@ -28,14 +29,16 @@ Handler = Callable[..., Awaitable[Result]]
 
 @dataclass(frozen=True)
 class Call(Generic[D]):
-    """One request under way: who asks, the daemon to ask, and open files that came along.
+    """One request under way: who asks, the daemon to ask, open files that came along, and a way to tell more later.
 
-    The files are closed when the method ends; who keeps one duplicates it.
+    The files are closed when the method ends; who keeps one duplicates it. `then` is done once the answer is written.
     """
 
     daemon: D
     peer: Peer
     files: tuple[int, ...] = ()
+    outbox: Outbox | None = None
+    then: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,7 @@ from damod.errors import (
     UsageError,
 )
 from damod.rpc.auth import Access, Peer, Role, peer_of
+from damod.rpc.outbox import Outbox
 from damod.rpc.passing import PassingListener, PassingSocket, close_all
 from damod.rpc.registry import Call, Method, Registry
 from damod.rpc.wire import (
@@ -151,9 +152,20 @@ def _remove_stale(path: str) -> None:
 
 
 class Server:
-    """Answers the requests of all peers from `registry`. The handlers get `daemon` in their Call."""
+    """Answers the requests of all peers from `registry`. The handlers get `daemon` in their Call.
 
-    def __init__(self, registry: Registry, daemon: Any, access: Access, limits: Limits | None = None) -> None:
+    `changed` hears of each request that could change something and was tried or refused, with its error if it had one.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        daemon: Any,
+        access: Access,
+        limits: Limits | None = None,
+        changed: Callable[[Method, Peer, Mapping[str, Any], DamodError | None], None] | None = None,
+    ) -> None:
+        self.changed = changed
         self.registry = registry
         self.daemon = daemon
         self.access = access
@@ -261,6 +273,7 @@ class Connection:
         self._role = role
         self._room = asyncio.Semaphore(server.limits.requests_per_connection)
         self._writing = asyncio.Lock()
+        self._outbox = Outbox(writer, self._writing)
         self._gone = False
         self._reading: asyncio.Task[None] | None = None
 
@@ -278,6 +291,7 @@ class Connection:
         except Exception:
             log.exception("a connection ended by a bug", uid=self.peer.uid, pid=self.peer.pid)
         finally:
+            self._outbox.close()
             if not self._gone:
                 self._writer.close()
 
@@ -298,6 +312,9 @@ class Connection:
             await self._send(Response(None, exc.to_wire()))
         except ConnectionError:
             self._gone = True
+        finally:
+            # Who sends no more may wait for answers, but nothing is told any more: it could as well be dead.
+            self._outbox.close()
 
     async def _chunk(self, deadline: float | None) -> bytes:
         if deadline is None:
@@ -317,8 +334,9 @@ class Connection:
             requests.create_task(self._answer(message, files), name=message.method[:100])
 
     async def _answer(self, request: Request, files: list[int]) -> None:
+        call = Call(self._server.daemon, self.peer, tuple(files), self._outbox)
         try:
-            response = await self._outcome(request, files)
+            response = await self._outcome(request, call)
         except asyncio.CancelledError:
             stopping = DaemonUnreachable(
                 f"damod is stopping; {request.method[:100]} was not finished",
@@ -330,8 +348,10 @@ class Connection:
             close_all(files)
             self._room.release()
         await self._send(response)
+        for act in call.then:
+            act()
 
-    async def _outcome(self, request: Request, files: list[int]) -> Response:
+    async def _outcome(self, request: Request, call: Call[Any]) -> Response:
         entry: Method | None = None
         who = {"method": request.method[:100], "uid": self.peer.uid, "pid": self.peer.pid}
         try:
@@ -342,15 +362,23 @@ class Connection:
                 log.warning("refused", **who)
                 raise
             entry.check(request.params)
-            result = await entry.handler(Call(self._server.daemon, self.peer, tuple(files)), **request.params)
+            result = await entry.handler(call, **request.params)
             _log_at(entry)("done", **who)
+            self._tell_change(entry, request, None)
             return Response(request.id, None, result)
         except DamodError as exc:
             _log_at(entry)("answered with an error", **who, code=exc.code, message=exc.message)
+            self._tell_change(entry, request, exc)
             return Response(request.id, exc.to_wire())
         except Exception:
             log.exception("a method ended by a bug", **who)
-            return Response(request.id, _bug(request.method).to_wire())
+            bug = _bug(request.method)
+            self._tell_change(entry, request, bug)
+            return Response(request.id, bug.to_wire())
+
+    def _tell_change(self, entry: Method | None, request: Request, error: DamodError | None) -> None:
+        if entry is not None and entry.needs is Role.OPERATOR and self._server.changed is not None:
+            self._server.changed(entry, self.peer, request.params, error)
 
     async def _send(self, response: Response) -> None:
         """Write a response and wait until the peer has taken most of it, or drop the peer."""
