@@ -52,7 +52,9 @@ def run(argv: list[str], ctx: Context) -> int:
     need_terminal(ctx, "watch", _elsewhere(args))
     source, model = _source(args, ctx)
     model.sort = args.sort
-    model.begin(kdamond=args.kdamond, target_id=args.target, at_ns=at, window_ns=window)
+    from damoctl.watch.model import Start
+
+    model.begin(Start(kdamond=args.kdamond, target_id=args.target, at_ns=at, window_ns=window))
     show(model, source, ctx, plain=args.ascii)
     return 0
 
@@ -70,6 +72,8 @@ def need_terminal(ctx: Context, name: str, hint: str) -> None:
 
     if not (ctx.stdout.isatty() and sys.stdin.isatty()):
         raise UsageError(f"{name} fills a terminal, and this is none", hint=hint)
+    if not ctx.stderr.isatty():  # where textual draws
+        raise UsageError(f"{name} draws on standard error, which is no terminal", hint="leave out the redirection")
     if os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError(f"{name} fills a terminal, and TERM says that this one cannot place its cursor", hint=hint)
 

@@ -6,6 +6,7 @@ eight, shade characters between two colours make the steps; without, the shades 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 # Inferno-like, dark to bright in equal steps for the eye: (percent of the ramp, r, g, b).
@@ -22,7 +23,7 @@ UNKNOWN = -1
 
 
 class Ramp(NamedTuple):
-    """`steps` levels of heat. `halves`: a cell shows two pixels. `blocks`: whether block and line characters may be used.
+    """`halves`: a cell shows two pixels. `blocks`: whether block and line characters may be used.
 
     `chars` and `styles` are those of each level (of whole cells); for halves `styles` are colour names.
     """
@@ -34,10 +35,11 @@ class Ramp(NamedTuple):
 
     @property
     def steps(self) -> int:
+        """How many levels there are."""
         return len(self.chars)
 
     def cell(self, upper: int, lower: int) -> tuple[str, str]:
-        """Character and style of a cell by the levels of its pixels; of ramps without halves both are the same pixel."""
+        """Character and style of a cell by the levels of its pixels (without halves both are the same pixel)."""
         if not self.halves:
             return (" ", "") if upper < 0 else (self.chars[upper], self.styles[upper])
         if upper < 0 and lower < 0:
@@ -54,9 +56,7 @@ class Ramp(NamedTuple):
 def _true(share: float) -> str:
     """A colour of the bright ramp as #rrggbb."""
     place = share * 100
-    (low, *dark), (high, *bright) = next(
-        (below, above) for below, above in zip(_TRUE, _TRUE[1:], strict=False) if place <= above[0]
-    )
+    (low, *dark), (high, *bright) = next((below, above) for below, above in pairwise(_TRUE) if place <= above[0])
     part = (place - low) / (high - low)
     red, green, blue = (round(a + (b - a) * part) for a, b in zip(dark, bright, strict=True))
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -159,6 +159,11 @@ class WatchApp(App[None]):
             self._painted = self.model.version
             self._canvas.repaint()
 
+    def on_key(self, _: events.Key) -> None:
+        """A key that means nothing else leaves the help."""
+        if self.model.help:
+            self.action_act("help")
+
     def on_unmount(self) -> None:
         if self._source is not None:
             self._source.close()

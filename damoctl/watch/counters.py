@@ -43,7 +43,7 @@ class Rates:
 class Scheme(NamedTuple):
     """What a scheme has done, and per second (None: not known yet). Sizes in bytes."""
 
-    index: int
+    number: int
     action: str
     tried: int
     applied: int
@@ -61,7 +61,7 @@ class Scheme(NamedTuple):
 class Kdamond(NamedTuple):
     """A kdamond's own cost (`cpu`: share of a core) and its schemes."""
 
-    index: int
+    number: int
     name: str | None
     pid: int | None
     cpu: float | None

@@ -77,7 +77,8 @@ def _gutter(model: Model, target: Target, index: int, per_line: int, place: Layo
     if last or index % _TIME_EVERY == (place.heat - 1) % _TIME_EVERY:
         ends = (view.bottom - view.rows + (index + 1) * per_line) * view.row_ns
         if model.live:
-            text = time(min(ends - high, 0)) if high - ends >= view.row_ns else "now"
+            back = -(-high // view.row_ns) * view.row_ns - ends
+            text = time(-back) if back > 0 else "now"
         else:
             text = time(max(min(ends, high) - low, 0))
     cursor = " "
@@ -110,11 +111,8 @@ def legend(model: Model, target: Target, place: Layout, ramp: Ramp, whole: float
     view = target.view
     line: Line = [(" " * GUTTER, ""), ("0 % ", DIM), *_bar(ramp, 0, 8), (f" {whole / 4:.3g} % ", DIM)]
     line += [*_bar(ramp, 8, 16), (f" {whole:.3g} %", DIM)]
-    total = target.history.axis.total
-    shown = view.space[1] - view.space[0]
-    part = "" if view.whole or not total else f"{size(shown)} of {size(total)}"
     scale = "of the hottest shown" if model.relative else ""
-    parts = [(part, BOLD), (f"a pixel is {size(view.column_bytes)} x {span(view.row_ns)}", DIM), (scale, BOLD)]
+    parts = [(f"a pixel is {size(view.column_bytes)} x {span(view.row_ns)}", DIM), (scale, BOLD)]
     right = joined(reversed(parts), place.width - sum(len(text) for text, _ in line) - 2)
     return spread(line, [*right, (" ", "")], place.width)
 

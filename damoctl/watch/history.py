@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from damod.access.snapshot import Regions, Snapshot
 LIVE_REGIONS = 1_000_000
 """32 bytes each: what a live view keeps per target."""
 RECORD_REGIONS = 4_000_000
+_BACK_NS = 60_000_000_000
 
 
 def _column(values: Sequence[int]) -> Ints:
@@ -37,11 +38,14 @@ class History:
 
     def __init__(self, series: Series, budget: int = LIVE_REGIONS, *, evenly: bool = False) -> None:
         self.series = series
+        self._budget = budget
+        self._evenly = evenly
+        self._begin()
+
+    def _begin(self) -> None:
         self.axis = Axis()
         self.stride = 1
         self.lost = 0
-        self._budget = budget
-        self._evenly = evenly
         self._seen = 0
         self._regions = 0
         self._start_ns = 0
@@ -54,18 +58,22 @@ class History:
     def add(self, snapshot: Snapshot) -> bool:
         """Take a snapshot that is newer than all before; False (and nothing is done) if it is not."""
         if self._ends and snapshot.end_ns <= self._ends[-1]:
-            return False
+            if self._evenly or snapshot.end_ns > self._ends[-1] - _BACK_NS:
+                return False
+            self._begin()  # another clock: the simulated kernel's begins anew with the daemon
         self.lost += snapshot.lost
         self._seen += 1
         if (self._seen - 1) % self.stride:
             return True
         own = snapshot.regions
-        regions = Regions(_column(own.start), _column(own.end), _column(own.nr_accesses), _column(own.age))
+        columns = [_column(column) for column in (own.start, own.end, own.nr_accesses, own.age)]
+        start, end, _, age = columns
+        regions = Regions(*cast("list[Any]", columns))
         shot = replace(snapshot, regions=regions)
-        if not self.axis.covers(regions.start, regions.end):  # type: ignore[arg-type]
-            self.axis = self.axis.with_runs(regions.start, regions.end)  # type: ignore[arg-type]
+        if not self.axis.covers(start, end):
+            self.axis = self.axis.with_runs(start, end)
         if not self._shots:
-            oldest = max(int(max(regions.age, default=0)), 0)
+            oldest = int(age.max(initial=0))
             self._start_ns = snapshot.start_ns - oldest * snapshot.aggr_us * 1000
         self._shots.append(shot)
         self._ends.append(shot.end_ns)

@@ -19,9 +19,9 @@ KEYS = (
     Key("q,ctrl+c,ctrl+q", "q", "quit", "end", "quit"),
     Key("question_mark,f1", "?", "help", "this page; any key leaves it", "help"),
     Key("space,p", "space", "pause", "pause and go on; with a recording: play and stop", "pause"),
-    Key("tab,n", "tab", "next", "the next target or kdamond (shift+tab: the one before)", "target"),
+    Key("tab,n", "tab", "next", "the next target or kdamond (shift+tab: back)", "target"),
     Key("shift+tab,N", "", "previous", ""),
-    Key("s", "s", "sort", "sort regions: hot, cold, size, address, access, age (S: backwards)", "sort"),
+    Key("s", "s", "sort", "regions by heat, cold, size, address, access, age (S: back)", "sort"),
     Key("S", "", "sort_back", ""),
     Key("plus,equals_sign", "+ -", "zoom_in", "zoom into the memory and out", "zoom"),
     Key("minus", "", "zoom_out", ""),
@@ -33,10 +33,10 @@ KEYS = (
     Key("down,j", "", "down", ""),
     Key("pageup", "pgup pgdn", "page_up", "the same by a page"),
     Key("pagedown", "", "page_down", ""),
-    Key("home,g", "home end, g G", "home", "the first moment; the last one, and then go on with time"),
+    Key("home,g", "home end, g G", "home", "the first moment; the last one (and go on with time)"),
     Key("end,G", "", "end", ""),
     Key("0", "0", "whole", "show all of the memory, and all of the time", "all"),
-    Key("c", "c", "contrast", "colours by access rate, or relative to the hottest that is shown"),
+    Key("c", "c", "contrast", "colours by access rate, or by that of the hottest shown"),
 )
 
 

@@ -9,7 +9,7 @@ GUTTER = 9
 """Columns left of the picture, for the times."""
 _FRAME_LINES = 5
 """Title, facts, addresses, legend, keys."""
-_MOST_TABLE = 22
+_MOST_TABLE, _MOST_SIDE = 22, 62
 
 
 class Layout(NamedTuple):
@@ -45,4 +45,4 @@ def layout(width: int, height: int, *, edit: bool) -> Layout | None:
     free = height - _FRAME_LINES
     table = 0 if edit else min(max(round(free * 0.46), 5), _MOST_TABLE)
     left = 45 if width < 110 else min(width * 11 // 20, 90)
-    return Layout(width, height, free - table, table, width - GUTTER - 1, left, width - left - 2)
+    return Layout(width, height, free - table, table, width - GUTTER - 1, left, min(width - left - 3, _MOST_SIDE))

@@ -7,8 +7,7 @@ screen would look different.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from damoctl.reports.frames import Series
 from damoctl.watch import view as views
@@ -23,23 +22,35 @@ from damod.errors import NoData
 
 _FIRST_ROW_NS = 500_000_000
 _MOST_PHYSICAL = 1 << 44
-NO_ADDRESSES = "damon_stat"
 
 
-class _First(NamedTuple):
-    """Which target somebody wants to see first; None for any."""
+@dataclass(frozen=True)
+class Start:
+    """What to show first: which target (None: any), what time after the beginning, how much time at once.
+
+    Or exactly the `times` (ns, on the record's clock) and `addresses`, [low, high) each.
+    """
 
     kdamond: int | None = None
     context: int | None = None
     scheme: int | None = None
     target_id: int | None = None
+    at_ns: int | None = None
+    window_ns: int | None = None
+    times: views.Span | None = None
+    addresses: views.Span | None = None
 
     def fits(self, series: Series) -> bool:
-        return all(wanted in (None, own) for wanted, own in zip(self, series, strict=True))
+        """Whether a target may be the one."""
+        return all(wanted in (None, own) for wanted, own in zip(self._series, series, strict=True))
 
     def asks(self, series: Series) -> bool:
-        """Whether that one was asked for."""
-        return any(wanted is not None for wanted in self) and self.fits(series)
+        """Whether a target was asked for."""
+        return any(wanted is not None for wanted in self._series) and self.fits(series)
+
+    @property
+    def _series(self) -> tuple[int | None, ...]:
+        return self.kdamond, self.context, self.scheme, self.target_id
 
 
 class Target:
@@ -76,8 +87,6 @@ class Target:
     @property
     def label(self) -> str:
         shot, series = self.newest, self.series
-        if shot.source == NO_ADDRESSES:
-            return "damon_stat"
         what = f"target {series.target_id}" if shot.pid is None else f"pid {shot.pid}"
         what = "physical memory" if self.physical else what
         scheme = "" if series.scheme is None else f", scheme {series.scheme}"
@@ -87,21 +96,31 @@ class Target:
         """Bring the view in line with what was seen."""
         self.view = views.settled(self.view, self.history.span, self.history.axis.total)
 
-    def place(self, window_ns: int | None, at_ns: int | None) -> None:
+    def place(self, start: Start) -> None:
         """How it is looked at first: a live one in rows of half a second, a recording from beginning to end."""
         self.placed = True
-        view, span = self.view, self.history.span
+        view, span, axis = self.view, self.history.span, self.history.axis
         if view.follow:
-            row_ns = window_ns // view.rows if window_ns else max(self.newest.aggr_us * 1000, _FIRST_ROW_NS)
+            row_ns = max(self.newest.aggr_us * 1000, _FIRST_ROW_NS)
+            if start.window_ns is not None:
+                row_ns = start.window_ns // view.rows
             self.view = replace(view, row_ns=views.step(row_ns))
             return
         self.whole()
-        if window_ns is not None:
-            at = span[1] if at_ns is None else min(span[0] + at_ns + window_ns // 2, span[1])
-            self.view = views.with_times(self.view, (at - window_ns, at))
+        at = None if start.at_ns is None else min(span[0] + start.at_ns, span[1])
+        times = start.times
+        if start.window_ns is not None:
+            end = span[1] if at is None else min(at + start.window_ns // 2, span[1])
+            times = (end - start.window_ns, end)
+        if times is not None:
+            self.view = views.with_times(self.view, times)
             self.fits = False
-        if at_ns is not None:
-            self.view = views.sought(self.view, span[0] + at_ns, span)
+        if start.addresses is not None:
+            low, high = map(axis.offset, start.addresses)
+            if low < high:
+                self.view = replace(self.view, space=(low, high), whole=False)
+        if at is not None:
+            self.view = views.sought(self.view, at, span)
 
     def whole(self) -> None:
         """Show everything."""
@@ -133,15 +152,14 @@ class Model:
         self.playing = False
         self.done = False
         self.idle = False
+        self.modules: list[str] = []
         self.own_cpu: float | None = None
         self.aside: Callable[[int], Iterable[tuple[str, str]]] = lambda time_ns: ()
         self._chosen: Target | None = None
         self._size = (1, 1)
         self._by_series: dict[Series, Target] = {}
         self._ticked_ns: int | None = None
-        self._first = _First()
-        self._window_ns: int | None = None
-        self._at_ns: int | None = None
+        self._start = Start()
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -155,7 +173,8 @@ class Model:
             self.counters.feed(update.stats)
         elif isinstance(update, Running):
             running = {row["index"] for row in update.status["kdamonds"]}
-            self.idle = not running and not update.status["modules"]
+            self.idle = not running
+            self.modules = list(update.status["modules"])
             self._judge(running)
         else:
             self.trouble = update if update.message else None
@@ -164,7 +183,7 @@ class Model:
         """Bring all views in line with what came."""
         for target in self.targets:
             if not target.placed:
-                target.place(self._window_ns, self._at_ns)
+                target.place(self._start)
             target.settle()
 
     def _see(self, series: Series, snapshot: Snapshot) -> None:
@@ -175,7 +194,7 @@ class Model:
             self._by_series[series] = target
             target.history.add(snapshot)
             self.targets = sorted([*self.targets, target], key=lambda item: _order(item.series))
-            if self._chosen is None or (self.live and not self._chosen.running) or self._first.asks(series):
+            if self._chosen is None or (self.live and not self._chosen.running) or self._start.asks(series):
                 self._chosen = target
         else:
             target.history.add(snapshot)
@@ -184,10 +203,8 @@ class Model:
     def _judge(self, running: set[int]) -> None:
         """Those whose kdamond has ended are of the past."""
         for target in self.targets:
-            target.running = target.series.kdamond in running or target.newest.source == NO_ADDRESSES
-        self.counters.kdamonds = {
-            index: item for index, item in self.counters.kdamonds.items() if index in running
-        }
+            target.running = target.series.kdamond in running
+        self.counters.kdamonds = {index: item for index, item in self.counters.kdamonds.items() if index in running}
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
@@ -201,30 +218,16 @@ class Model:
         """Which of the targets that is, from 1."""
         return self.targets.index(self._chosen) + 1 if self._chosen else 0
 
-    def begin(
-        self,
-        *,
-        kdamond: int | None = None,
-        context: int | None = None,
-        scheme: int | None = None,
-        target_id: int | None = None,
-        at_ns: int | None = None,
-        window_ns: int | None = None,
-    ) -> None:
-        """What to show first: a target, the time after its beginning (of a recording), and how much time at once.
-
-        A live view waits for such a target; of a recording that has none NoData is raised.
-        """
-        self._first = _First(kdamond, context, scheme, target_id)
-        self._window_ns = window_ns
-        fitting = [target for target in self.targets if self._first.fits(target.series)]
+    def begin(self, start: Start) -> None:
+        """What to show first. A live view waits for such a target; of a recording that has none NoData is raised."""
+        self._start = start
+        fitting = [target for target in self.targets if start.fits(target.series)]
         if fitting:
             self._chosen = fitting[0]
         elif not self.live:
             raise NoData(
                 f"{self.name} has no such target", hint="`damoctl report heatmap --guide_human` shows what it has"
             )
-        self._at_ns = at_ns
 
     def resize(self, rows: int, columns: int) -> None:
         """The picture has so many pixels of time and of memory."""
@@ -258,7 +261,7 @@ class Model:
         self.version += 1
         if self.help:
             self.help = False
-            if action != "quit":
+            if action == "help":
                 return
         if action == "quit":
             self.done = True
@@ -282,8 +285,7 @@ class Model:
 
     def _look(self, target: Target, action: str) -> None:
         view, span, total = target.view, target.history.span, target.history.axis.total
-        steps = {"zoom_in": 1, "zoom_out": -1, "time_in": 1, "time_out": -1, "left": -1, "right": 1, "up": -1, "down": 1}
-        step = steps.get(action, 0)
+        step = 1 if action in ("zoom_in", "time_in", "right", "down") else -1
         if action in ("zoom_in", "zoom_out"):
             view = views.zoomed_space(view, step, total)
         elif action in ("time_in", "time_out"):
@@ -291,8 +293,10 @@ class Model:
         elif action in ("left", "right"):
             view = views.panned(view, step, total)
         elif action in ("up", "down"):
-            view = views.scrolled(view, step * max(view.rows // 8, 1), span) if self.edit else (
-                views.moved(view, step, span)
+            view = (
+                views.scrolled(view, step * max(view.rows // 8, 1), span)
+                if self.edit
+                else (views.moved(view, step, span))
             )
         elif action in ("page_up", "page_down"):
             view = views.scrolled(view, view.rows * (-1 if action == "page_up" else 1), span)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from damoctl.term.ramp import Ramp, level
 from damoctl.watch import regions
@@ -10,7 +10,7 @@ from damoctl.watch.counters import Scheme
 from damoctl.watch.heatlines import address
 from damoctl.watch.layout import Layout
 from damoctl.watch.model import Model, Target
-from damoctl.watch.text import BOLD, DIM, Line, fit, length, percent, printable, rate, size, spread, time
+from damoctl.watch.text import BOLD, DIM, Line, fit, percent, printable, rate, size, spread, time
 from damod.access.snapshot import Snapshot
 
 _TITLES = {
@@ -31,9 +31,9 @@ def region_lines(model: Model, target: Target, place: Layout, ramp: Ramp) -> lis
     wide = place.left >= 60
     shown = place.table - 1
     width = 14 if human else 16
-    head = f"   {'start':>{width}} {'size':>10} {'access':>7} {'for':>7}"
+    head = f"   {'start':>{width}} {'size':>10} {'access':>7} {'age':>7}"
     if wide:
-        head = f"   {'start':>{width}} {'end':>{width}} {'size':>10} {'access':>7} {'for':>7}  {'temperature':>14}"
+        head = f"   {'start':>{width}} {'end':>{width}} {'size':>10} {'access':>7} {'age':>7}  {'temperature':>14}"
     title = _TITLES[model.sort] + (f" ({len(found):,})" if len(found) > shown else "")
     lines = [spread([(head, DIM)], [(title, DIM)], place.left) if wide else fit([(head, DIM)], place.left)]
     most = max((row.samples for row in found), default=1) or 1
@@ -62,33 +62,57 @@ def _age(row: regions.Row) -> str:
 
 
 def side_lines(model: Model, target: Target | None, place: Layout) -> list[Line]:
-    """Schemes, then costs; schemes give way where there is no room for all."""
-    lines: list[Line] = []
+    """Schemes, then costs; schemes get shorter, and then fewer, where there is no room for all."""
     costs = _costs(model, target)
     room = place.table - len(costs) - 1
-    if target is not None:
-        lines += _schemes(model, target, place.right)
+    lines: list[Line] = []
+    for form in (_long, _short):
+        lines = _schemes(model, target, place.right, form) if target is not None else []
+        if len(lines) <= room:
+            break
     if len(lines) > room:
-        lines = [*lines[: max(room - 1, 0)], [(f"... {len(lines) - max(room - 1, 0)} more lines", DIM)]][: max(room, 0)]
+        kept = max(room - 1, 0)
+        lines = [*lines[:kept], [(f"... and {len(lines) - kept} more", DIM)]]
     if lines:
         lines.append([])
     lines += [spread([(name, DIM)], [(value, "")], place.right) for name, value in costs]
     return [fit(line, place.right) for line in lines[: place.table]]
 
 
-def _schemes(model: Model, target: Target, width: int) -> list[Line]:
+def _schemes(model: Model, target: Target, width: int, form: Callable[[Scheme, bool], list[Line]]) -> list[Line]:
     kdamond = model.counters.kdamonds.get(target.series.kdamond)
     found: Sequence[Scheme] = kdamond.schemes if kdamond is not None else ()
     if not model.live:
         found = _recorded(target)
-    wide = width >= 56
-    lines: list[Line] = []
+    lines = []
     for scheme in found:
-        lines += _wide(scheme, width, model.live) if wide else _narrow(scheme, width, model.live)
-    if wide and lines:
-        columns = f"{'tried':>10} {'':>12} {'applied':>10} {'':>12}"
-        lines.insert(0, spread([("scheme", DIM)], [(columns, DIM)], width))
+        first, *more = form(scheme, model.live)
+        quota = f"quota {size(scheme.quota_bytes)}" if scheme.quota_bytes else ""
+        if more and scheme.exceeded:
+            quota += f" exceeded {scheme.exceeded:,} x"
+        lines += [spread(first, [(quota, DIM)], width) if more else first, *more]
     return lines
+
+
+def _long(scheme: Scheme, live: bool) -> list[Line]:
+    """A scheme in lines of its own: its name, what was tried, what was applied."""
+    parts = [("found" if scheme.only_counts else "tried", scheme.tried, scheme.tried_per_s)]
+    if not scheme.only_counts:
+        parts.append(("applied", scheme.applied, scheme.applied_per_s))
+    lines: list[Line] = [[(f"scheme {scheme.number}: {scheme.action}", BOLD)]]
+    for what, total, per_s in parts:
+        speed = f" {rate(per_s):>12}" if live else ""
+        lines.append([(f"  {what:<7}", DIM), (f"{size(total):>10}{speed}", "")])
+    return lines
+
+
+def _short(scheme: Scheme, live: bool) -> list[Line]:
+    """A scheme in a line: what it did."""
+    total, per_s = scheme.applied, scheme.applied_per_s
+    if scheme.only_counts:
+        total, per_s = scheme.tried, scheme.tried_per_s
+    name = f"{scheme.number} {scheme.action}"[:9]
+    return [[(f"{name:<9}", BOLD), (f" {size(total):>10}" + (f" {rate(per_s):>12}" if live else ""), "")]]
 
 
 def _recorded(target: Target) -> list[Scheme]:
@@ -97,43 +121,15 @@ def _recorded(target: Target) -> list[Scheme]:
         return []
     index = target.series.scheme or 0
     return [
-        Scheme(index, "scheme", stats.get("sz_tried", 0), stats.get("sz_applied", 0), stats.get("qt_exceeds", 0), None)
+        Scheme(
+            index,
+            "of the record",
+            stats.get("sz_tried", 0),
+            stats.get("sz_applied", 0),
+            stats.get("qt_exceeds", 0),
+            None,
+        )
     ]
-
-
-def _name(scheme: Scheme) -> str:
-    return f"{scheme.index} {scheme.action}"
-
-
-def _quota(scheme: Scheme) -> str:
-    words = [f"quota {size(scheme.quota_bytes)}"] if scheme.quota_bytes else []
-    words += [f"exceeded {scheme.exceeded:,} times"] if scheme.exceeded else []
-    return ", ".join(words)
-
-
-def _narrow(scheme: Scheme, width: int, live: bool) -> list[Line]:
-    def line(name: str, what: str, total: int, per_s: float | None) -> Line:
-        speed = f" {rate(per_s):>12}" if live else ""
-        return spread([(name, BOLD)], [(f"{what:>8}", DIM), (f"{size(total):>11}{speed}", "")], width)
-
-    if scheme.only_counts:
-        lines = [line(_name(scheme), "found", scheme.tried, scheme.tried_per_s)]
-    else:
-        lines = [
-            line(_name(scheme), "tried", scheme.tried, scheme.tried_per_s),
-            line("", "applied", scheme.applied, scheme.applied_per_s),
-        ]
-    quota = _quota(scheme)
-    return [*lines, [("  " + quota, DIM)]] if quota else lines
-
-
-def _wide(scheme: Scheme, width: int, live: bool) -> list[Line]:
-    tried, applied = (rate(value) if live else "" for value in (scheme.tried_per_s, scheme.applied_per_s))
-    text = f"{size(scheme.tried):>10} {tried:>12} "
-    text += f"{'-':>10} {'':>12}" if scheme.only_counts else f"{size(scheme.applied):>10} {applied:>12}"
-    lines: list[Line] = [spread([(_name(scheme), BOLD)], [(text, "")], width)]
-    quota = _quota(scheme)
-    return [*lines, [("  " + quota, DIM)]] if quota else lines
 
 
 def _costs(model: Model, target: Target | None) -> list[tuple[str, str]]:
@@ -144,11 +140,11 @@ def _costs(model: Model, target: Target | None) -> list[tuple[str, str]]:
     rows = [("memory pressure", percent(machine.pressure))] if machine.pressure is not None else []
     for kdamond in model.counters.kdamonds.values():
         name = f" ({printable(kdamond.name, 12)})" if kdamond.name else ""
-        rows.append((f"kdamond {kdamond.index}{name}", f"{percent(kdamond.cpu)} of a core"))
+        rows.append((f"kdamond {kdamond.number}{name}", f"{percent(kdamond.cpu)} CPU"))
     if machine.daemon_rss is not None:
-        rows.append(("damod", f"{size(machine.daemon_rss)}, {percent(machine.daemon_cpu)} of a core"))
+        rows.append(("damod", f"{size(machine.daemon_rss)}, {percent(machine.daemon_cpu)} CPU"))
     if model.own_cpu is not None:
-        rows.append(("this view", f"{percent(model.own_cpu)} of a core"))
+        rows.append(("this view", f"{percent(model.own_cpu)} CPU"))
     return rows
 
 
@@ -168,8 +164,3 @@ def facts(target: Target, snapshot: Snapshot) -> list[str]:
     if target.history.stride > 1:
         words.append(f"every {target.history.stride}. snapshot")
     return words
-
-
-def width_of(lines: Sequence[Line]) -> int:
-    """The longest of the lines."""
-    return max(map(length, lines), default=0)

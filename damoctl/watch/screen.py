@@ -9,9 +9,25 @@ from damoctl.term.ramp import Ramp
 from damoctl.watch import heatlines, panes
 from damoctl.watch.keys import KEYS, help_lines
 from damoctl.watch.layout import LEAST_HEIGHT, LEAST_WIDTH, Layout, layout
-from damoctl.watch.model import NO_ADDRESSES, Model, Target
-from damoctl.watch.text import BAD, BOLD, DIM, TITLE, Line, fit, joined, printable, spread, time
+from damoctl.watch.model import Model, Target
+from damoctl.watch.text import (
+    BAD,
+    BOLD,
+    DIM,
+    GOOD_TITLE,
+    TITLE,
+    WARN_TITLE,
+    Line,
+    fit,
+    joined,
+    printable,
+    size,
+    spread,
+    time,
+)
 
+_LEAST_WALL_NS = 10**17
+"""What is less is no time since 1970, but a clock that tells nothing about the day."""
 _IDLE = "no kdamond is running"
 _IDLE_HINT = "`damoctl start paddr` starts one; this screen will show it"
 
@@ -32,7 +48,7 @@ def paint(model: Model, width: int, height: int, ramp: Ramp) -> list[Line]:
         return _centered([text, "q: quit"], width, height)
     model.settle()
     target = model.chosen
-    head = [_title(model, target, place, ramp), _second(model, target, place)]
+    head = [_title(model, target, place), _second(model, target, place)]
     if model.help:
         body = _help(place)
     elif target is None:
@@ -45,11 +61,7 @@ def paint(model: Model, width: int, height: int, ramp: Ramp) -> list[Line]:
 
 
 def _body(model: Model, target: Target, place: Layout, ramp: Ramp) -> list[Line]:
-    if target.newest.source == NO_ADDRESSES:
-        told = ["damon_stat tells idle times without addresses:", "`damoctl report access` shows them"]
-        drawn, whole = _centered(told, place.width, place.heat), 100.0
-    else:
-        drawn, whole = heatlines.picture(model, target, place, ramp)
+    drawn, whole = heatlines.picture(model, target, place, ramp)
     lines = [heatlines.addresses(target, place, ramp), *drawn, heatlines.legend(model, target, place, ramp, whole)]
     if place.table:
         left = panes.region_lines(model, target, place, ramp)
@@ -61,7 +73,7 @@ def _body(model: Model, target: Target, place: Layout, ramp: Ramp) -> list[Line]
     return lines
 
 
-def _title(model: Model, target: Target | None, place: Layout, ramp: Ramp) -> Line:
+def _title(model: Model, target: Target | None, place: Layout) -> Line:
     what = "edit" if model.edit else "watch"
     left = f" damoctl {what}  "
     if not model.live:
@@ -70,26 +82,30 @@ def _title(model: Model, target: Target | None, place: Layout, ramp: Ramp) -> Li
         left += target.label
         if len(model.targets) > 1:
             left += f" ({model.number} of {len(model.targets)})"
-    return spread([(left, TITLE)], [(_moment(model, target, ramp) + " ", TITLE)], place.width, TITLE)
+    state, moment = _moment(model, target)
+    style = GOOD_TITLE if state in ("LIVE", "PLAYING") else WARN_TITLE
+    return spread([(left, TITLE)], [(state, style), (f"  {moment} ", TITLE)], place.width, TITLE)
 
 
-def _moment(model: Model, target: Target | None, ramp: Ramp) -> str:
-    """Where in time the cursor is."""
+def _moment(model: Model, target: Target | None) -> tuple[str, str]:
+    """Whether time goes on, and where in it the cursor is."""
     if target is None:
-        return "waiting"
+        return ("WAITING" if model.trouble is None else "NO ANSWER"), ""
     view, (low, high) = target.view, target.history.span
-    shot = target.shown
-    clock = datetime.fromtimestamp((view.cursor_ns + shot.wall_offset_ns) / 1e9).strftime("%H:%M:%S")
+    offset_ns = target.shown.wall_offset_ns
+    clock = datetime.fromtimestamp((view.cursor_ns + offset_ns) / 1e9).strftime("%H:%M:%S")
     if not model.live:
-        state = ("► " if ramp.blocks else "> ") if model.playing else ""
-        if shot.wall_offset_ns == 0 and view.cursor_ns < 10**17:  # a clock that says nothing about the day
+        if offset_ns == 0 and view.cursor_ns < _LEAST_WALL_NS:
             clock = ""
-        return f"{state}{time(view.cursor_ns - low)} of {time(high - low)}  {clock}".rstrip()
+        state = "PLAYING" if model.playing else ""
+        return state, f"{time(view.cursor_ns - low)} of {time(high - low)}  {clock}".rstrip()
+    if model.trouble is not None:
+        return "NO ANSWER", clock
     if not target.running:
-        return f"ENDED  {clock}"
+        return "ENDED", clock
     if view.follow:
-        return f"LIVE  {clock}"
-    return f"PAUSED, {time(high - view.cursor_ns)} back  {clock}"
+        return "LIVE", clock
+    return f"PAUSED {time(high - view.cursor_ns)} ago", clock
 
 
 def _second(model: Model, target: Target | None, place: Layout) -> Line:
@@ -97,7 +113,13 @@ def _second(model: Model, target: Target | None, place: Layout) -> Line:
         return fit([(" " + printable(model.trouble.message), BAD)], place.width)
     if target is None:
         return []
-    return [(" ", ""), *joined([(text, "") for text in panes.facts(target, target.shown)], place.width - 2)]
+    parts = [(text, "") for text in panes.facts(target, target.shown)]
+    low, high = target.view.space
+    if not target.view.whole:
+        parts.insert(1, (f"{size(high - low)} shown", BOLD))
+    if model.live and model.idle:
+        parts.insert(0, (_IDLE, BAD))
+    return [(" ", ""), *joined(parts, place.width - 2)]
 
 
 def _waiting(model: Model, place: Layout) -> list[Line]:
@@ -105,6 +127,8 @@ def _waiting(model: Model, place: Layout) -> list[Line]:
         told = [model.trouble.message, model.trouble.hint]
     elif model.idle:
         told = [_IDLE, _IDLE_HINT]
+        if "damon_stat" in model.modules:
+            told.append("(damon_stat is on: `damoctl report access` shows the idle times that it measures)")
     else:
         told = ["waiting for the first snapshot ..."]
     return _centered(told, place.width, place.height - 3)

@@ -11,7 +11,8 @@ Piece = tuple[str, str]
 Line = list[Piece]
 """Texts with their styles (as rich spells them), left to right."""
 
-DIM, BOLD, BAD, TITLE = "dim", "bold", "bold red", "reverse"
+DIM, BOLD, BAD = "dim", "bold", "bold red"
+TITLE, GOOD_TITLE, WARN_TITLE = "bold white on blue", "bold bright_green on blue", "bold bright_yellow on blue"
 
 
 def printable(text: str, most: int = 200) -> str:

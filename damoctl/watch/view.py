@@ -107,7 +107,7 @@ def _showing_cursor(view: View) -> View:
 
 def fitted(view: View, span: Span, total: int) -> View:
     """All of time and memory, on whole rows."""
-    low, high = span
+    high = span[1]
     row_ns = _holding(span, view.rows)
     view = replace(view, row_ns=row_ns, bottom=_row_after(high, row_ns), whole=True)
     return settled(view, span, total)
