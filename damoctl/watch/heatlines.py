@@ -80,7 +80,7 @@ def _gutter(model: Model, target: Target, index: int, per_line: int, place: Layo
             back = -(-high // view.row_ns) * view.row_ns - ends
             text = time(-back) if back > 0 else "now"
         else:
-            text = time(max(min(ends, high) - low, 0))
+            text = time(min(ends, high) - low) if ends > low else ""
     cursor = " "
     if not model.edit and view.cursor_row // per_line == index:
         cursor = "►" if ramp.blocks else ">"

@@ -8,14 +8,13 @@ and not empty. A recording is thinned evenly instead.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
 from damoctl.reports import frames
-from damoctl.reports.frames import I64_MAX, Frame, Ints, Series
+from damoctl.reports.frames import Frame, Series, int64
 from damoctl.watch.axis import Axis
 from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
@@ -24,13 +23,6 @@ LIVE_REGIONS = 1_000_000
 """32 bytes each: what a live view keeps per target."""
 RECORD_REGIONS = 4_000_000
 _BACK_NS = 60_000_000_000
-
-
-def _column(values: Sequence[int]) -> Ints:
-    column: Any = np.asarray(values)
-    if column.dtype == np.uint64 or column.dtype == object:
-        column = np.minimum(column, I64_MAX)
-    return np.asarray(column, dtype=np.int64)
 
 
 class History:
@@ -66,7 +58,7 @@ class History:
         if (self._seen - 1) % self.stride:
             return True
         own = snapshot.regions
-        columns = [_column(column) for column in (own.start, own.end, own.nr_accesses, own.age)]
+        columns = [int64(column) for column in (own.start, own.end, own.nr_accesses, own.age)]
         start, end, _, age = columns
         regions = Regions(*cast("list[Any]", columns))
         shot = replace(snapshot, regions=regions)

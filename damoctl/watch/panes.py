@@ -10,7 +10,7 @@ from damoctl.watch.counters import Scheme
 from damoctl.watch.heatlines import address
 from damoctl.watch.layout import Layout
 from damoctl.watch.model import Model, Target
-from damoctl.watch.text import BOLD, DIM, Line, fit, percent, printable, rate, size, spread, time
+from damoctl.watch.text import BOLD, DIM, Line, Piece, fit, joined, length, percent, printable, rate, size, spread, time
 from damod.access.snapshot import Snapshot
 
 _TITLES = {
@@ -87,11 +87,15 @@ def _schemes(model: Model, target: Target, width: int, form: Callable[[Scheme, b
     lines = []
     for scheme in found:
         first, *more = form(scheme, model.live)
-        quota = f"quota {size(scheme.quota_bytes)}" if scheme.quota_bytes else ""
-        if more and scheme.exceeded:
-            quota += f" exceeded {scheme.exceeded:,} x"
-        lines += [spread(first, [(quota, DIM)], width) if more else first, *more]
+        quota = joined(_quota(scheme), width - length(first) - 1, ", ")
+        lines += [spread(first, quota, width) if more else first, *more]
     return lines
+
+
+def _quota(scheme: Scheme) -> list[Piece]:
+    """The quota in force, and how often it was used up."""
+    parts = [(f"quota {size(scheme.quota_bytes)}", DIM)] if scheme.quota_bytes else []
+    return [*parts, (f"exceeded {scheme.exceeded:,} x", DIM)] if scheme.exceeded else parts
 
 
 def _long(scheme: Scheme, live: bool) -> list[Line]:
@@ -99,7 +103,7 @@ def _long(scheme: Scheme, live: bool) -> list[Line]:
     parts = [("found" if scheme.only_counts else "tried", scheme.tried, scheme.tried_per_s)]
     if not scheme.only_counts:
         parts.append(("applied", scheme.applied, scheme.applied_per_s))
-    lines: list[Line] = [[(f"scheme {scheme.number}: {scheme.action}", BOLD)]]
+    lines: list[Line] = [[(f"{scheme.number} {scheme.action}", BOLD)]]
     for what, total, per_s in parts:
         speed = f" {rate(per_s):>12}" if live else ""
         lines.append([(f"  {what:<7}", DIM), (f"{size(total):>10}{speed}", "")])

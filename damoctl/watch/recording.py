@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damoctl.reports import footprints, load
@@ -34,7 +35,7 @@ class RecordSource:
     def __init__(self, paths: Sequence[str], ctx: Context) -> None:
         self._paths = list(paths) or [load.DEFAULT]
         self._ctx = ctx
-        self.name = ", ".join(self._paths)
+        self.name = ", ".join(Path(path).name or path for path in self._paths)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
 

@@ -74,10 +74,7 @@ def _body(model: Model, target: Target, place: Layout, ramp: Ramp) -> list[Line]
 
 
 def _title(model: Model, target: Target | None, place: Layout) -> Line:
-    what = "edit" if model.edit else "watch"
-    left = f" damoctl {what}  "
-    if not model.live:
-        left += printable(model.name, 30) + "  "
+    left = " damoctl watch  " if model.live else f" {printable(model.name, 30)}  "
     if target is not None:
         left += target.label
         if len(model.targets) > 1:

@@ -40,9 +40,8 @@ def fit(line: Line, width: int, style: str = "") -> Line:
 
 
 def spread(left: Line, right: Line, width: int, style: str = "") -> Line:
-    """Two parts at both ends of a line; the right one gives way where there is no room for both."""
-    room = width - length(left) - length(right)
-    return fit([*left, (" " * room, style), *right] if room > 0 else left, width, style)
+    """Two parts at both ends of a line; the left one is cut where there is no room for both."""
+    return fit([*fit(left, max(width - length(right), 0), style), *right], width, style)
 
 
 def joined(parts: Iterable[Piece], width: int, gap: str = "   ") -> Line:
