@@ -13,12 +13,13 @@ from pathlib import Path
 from damoctl.commands import report, start
 from damoctl.context import Context
 from damoctl.local import LocalDaemon
+from damoctl.term.screen import CLEAR, redraw
 from damod.errors import DamodError
 from damod.units import parse_size, size
 
 EXAMPLE = Path(__file__).parent.parent / "etc" / "examples" / "demo.yaml"
 SNAPSHOTS = 3
-HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+TITLE = "damod on the simulated kernel: a hot set moves through the memory (Ctrl-C ends)"
 
 
 def look(socket: str, *, color: bool) -> list[str]:
@@ -33,17 +34,6 @@ def look(socket: str, *, color: bool) -> list[str]:
     return [*out.getvalue().splitlines(), f"scheme stat: found cold memory {stats['nr_tried']} times, {tried} in all"]
 
 
-def draw(lines: list[str], height: int) -> str:
-    """A screenful over the one before; regions that do not fit give way to a line that counts them."""
-    room = height - 3
-    if len(lines) > room:
-        tail = lines[-4:]
-        kept = max(room - len(tail) - 1, 3)
-        lines = [*lines[:kept], f"... {len(lines) - kept - len(tail)} more regions", *tail]
-    title = "damod on the simulated kernel: a hot set moves through the memory (Ctrl-C ends)"
-    return HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in [title, "", *lines]) + CLEAR_BELOW
-
-
 def main() -> int:
     """Run the demo; Ctrl-C ends the daemon too."""
     live = sys.stdout.isatty()
@@ -52,7 +42,7 @@ def main() -> int:
         # Debian's kernels from 6.17 on, and so the simulated one, run damon_stat; it makes room as on a real machine.
         start.run([str(EXAMPLE), "--take_over"], Context(socket=socket))
         if live:
-            sys.stdout.write("\x1b[2J")
+            sys.stdout.write(CLEAR)
         shown = 0
         while live or shown < SNAPSHOTS:
             time.sleep(1)
@@ -60,7 +50,7 @@ def main() -> int:
             if live:
                 import shutil
 
-                sys.stdout.write(draw(lines, shutil.get_terminal_size().lines))
+                sys.stdout.write(redraw(TITLE, lines, shutil.get_terminal_size().lines))
             else:
                 sys.stdout.write("\n".join(lines) + "\n\n")
             sys.stdout.flush()

@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "stop": Command("stop", "stop DAMON that damod started"),
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
+    "stream": Command("stream", "what happens, as it happens, for programs and people"),
+    "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "watch": Command("watch", "see memory live, or a recording, on the whole screen"),
     "report": Command("report", "show accesses, kdamonds, ..."),

@@ -60,6 +60,11 @@ OPTIONS: tuple[Option, ...] = (
         (Word("delay", "seconds"), Word("count", "count")), least=0,
     ),
     Option(
+        ("--follow",), "source",
+        "Go on with each new snapshot, at most one in this time (1s; 0: every one): redrawn on a terminal, one after"
+        " the other elsewhere, with --json a line for each.", (Word("interval", "seconds"),), least=0,
+    ),
+    Option(
         ("--exec",), "source",
         "Call main(records, words) of a Python script instead of printing; or `interpreter`. See docs/exec.md.",
         (Word("script and arguments"),),
@@ -104,6 +109,15 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if schemes and (filters or paths):
         beside = "--snapshot_damos_filter" if filters else paths[0]
         raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    if "follow" in given:
+        from damoctl.commands import report_follow
+
+        others = [name for name in ("repeat", "exec") if name in given]
+        if others or filters or paths or schemes:
+            named = f"--{others[0]}" if others else "--snapshot_damos_filter" if filters else "--input"
+            raise UsageError(f"--follow and {named} exclude each other", hint="--repeat shows other sources again")
+        said = given["follow"][-1]
+        return report_follow.follow(ctx, shown, term._replace(pager=False), said[0] if said else 1.0)
     source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:

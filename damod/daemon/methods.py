@@ -299,6 +299,13 @@ async def record_rm(call: Call[Service], *, name: str) -> Result:
     return {"recording": await call.daemon.recordings.remove(name)}
 
 
+@method("log.list", needs=Role.VIEWER)
+async def log_list(call: Call[Service], *, since_s: float | None = None, last: int | None = None) -> Result:
+    """Who changed what, oldest first: since a time (seconds after the epoch), or the `last` changes."""
+    since_ns = int((since_s or 0) * 1e9)
+    return {"entries": call.daemon.audit.entries(since_ns=since_ns, last=last)}
+
+
 @method("stream.subscribe", needs=Role.VIEWER)
 async def stream_subscribe(
     call: Call[Service],

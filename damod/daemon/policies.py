@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 class Policies:
-    """`tell` is called with a line for systemd whenever it changes."""
+    """`tell` is called with a line for systemd whenever it changes; `changed` with the policies whose stage or reason
+    is another one now ({"name", "stage", "reason", "before", "generation", "wall_ns"}), and with the steps done."""
 
     def __init__(
         self,
@@ -42,16 +43,21 @@ class Policies:
         directories: tuple[str, ...],
         check_s: float,
         tell: Callable[[str], None],
+        changed: Callable[[list[dict[str, Any]], list[str]], None],
     ) -> None:
         self.reconciler = Reconciler(kernel, owner, directories, check_s=check_s)
         self._owner = owner
         self._thread = thread
         self._tell = tell
+        self._changed = changed
+        self._clock = kernel.clock
+        self._told: dict[str, tuple[str, str]] = {}
         self._wake = asyncio.Event()
 
     async def reload(self) -> None:
         """Read the files and apply them."""
         await self._thread.run(self._reload)
+        self._note()
         self._wake.set()
 
     async def keep(self) -> None:
@@ -71,6 +77,7 @@ class Policies:
             except Exception:  # one round that fails must not end the care for all policies
                 log.exception("policies could not be looked after")
                 await asyncio.sleep(self.reconciler.check_s)
+            self._note()
             if self.summary() != before:
                 self._tell(self.summary())
 
@@ -89,7 +96,30 @@ class Policies:
         try:
             return await self._thread.run(fn, *args, **more)
         finally:
+            self._note()
             self._wake.set()
+
+    def _note(self) -> None:
+        """Tell what is different since the last time."""
+        now: dict[str, tuple[str, str]] = {}
+        now |= {name: (state.stage, state.reason) for name, state in list(self.reconciler.states.items())}
+        acts = [self.reconciler.acts.popleft() for _ in range(len(self.reconciler.acts))]
+        gone = {name: ("gone", "") for name in self._told if name not in now}
+        rows: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "stage": stage,
+                "reason": reason,
+                "before": self._told[name][0] if name in self._told else None,
+                "generation": self.reconciler.generation,
+                "wall_ns": self._clock.time_ns(),
+            }
+            for name, (stage, reason) in {**now, **gone}.items()
+            if self._told.get(name) != (stage, reason)
+        ]
+        self._told = now
+        if rows or acts:
+            self._changed(rows, acts)
 
     # -- in the kernel thread --------------------------------------------------------------------------------------
 
@@ -98,7 +128,8 @@ class Policies:
         return self.reconciler.apply()
 
     def rows(self) -> dict[str, Any]:
-        return {"policies": [state.to_wire() for state in self.reconciler.states.values()]}
+        rows = [state.to_wire() for state in self.reconciler.states.values()]
+        return {"policies": rows, "generation": self.reconciler.generation}
 
     def show(self, name: str) -> dict[str, Any]:
         """A policy with its kdamonds as they run, statistics included."""

@@ -20,6 +20,7 @@ import structlog
 
 from damod import __version__
 from damod import log as logging
+from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
 from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
@@ -80,7 +81,16 @@ class Service:
         )
         self.ready = asyncio.Event()
         self.policies = Policies(
-            kernel, self.owner, self.kernel_thread, settings.policy_dir, settings.policy_check, self._tell_status
+            kernel,
+            self.owner,
+            self.kernel_thread,
+            settings.policy_dir,
+            settings.policy_check,
+            self._tell_status,
+            self._policies_changed,
+        )
+        self.audit = Audit(
+            Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
         )
         self._reread = reread
         self._notifier = Notifier()
@@ -114,6 +124,7 @@ class Service:
             for fate, kdamonds in found.items():
                 for kdamond in kdamonds:
                     log.info(fate, **kdamond)
+            self.policies.reconciler.generation = self.audit.generation()
             await self.recordings.restore()
             await self.follower.update()
             listener = self._listener(held)
@@ -175,6 +186,8 @@ class Service:
 
     async def _reload_policies(self) -> None:
         await self._guarded(self.policies.reload())
+        generation = self.policies.reconciler.generation
+        self.audit.add("SIGHUP", "reload of settings and policies", generation, uid=os.geteuid(), pid=os.getpid())
         self._notifier.ready(self._summary())
 
     async def _first_apply(self, tasks: asyncio.TaskGroup) -> None:
@@ -206,7 +219,23 @@ class Service:
         self._snapshots.changed()
         self._status_feed.changed()
 
-    def _changed(self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None) -> None:
+    def _changed(
+        self, entry: Method, peer: Peer, params: Mapping[str, Any], error: DamodError | None
+    ) -> Mapping[str, Any]:
+        """Somebody has changed something, or tried to; what of it belongs into the daemon's log."""
+        self.look_again()
+        what, generation = spelled(params), self.policies.reconciler.generation
+        if not params.get("dry_run"):
+            code = error.code if error else None
+            self.audit.add(entry.name, what, generation, uid=peer.uid, pid=peer.pid, error=code)
+        return {"what": what, "generation": generation}
+
+    def _policies_changed(self, rows: list[dict[str, Any]], acts: list[str]) -> None:
+        """Policies changed, by whomever's doing; the steps are damod's own."""
+        for row in rows:
+            self.streams.publish("policies", "policy", row)
+        for act in acts:
+            self.audit.add("policies", act, self.policies.reconciler.generation, uid=os.geteuid(), pid=os.getpid())
         self.look_again()
 
     def _stream_failed(self, kind: str, exc: BaseException) -> None:
@@ -279,6 +308,7 @@ class Service:
             "children": self.follower.status(),
             **seen,
             "policies": self.policies.brief(),
+            "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
             "problems": [*seen["problems"], *self.recordings.problems()],
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -128,6 +129,10 @@ class Reconciler:
         # Why the files are not known, if they are not; then nothing is started or stopped.
         self.trouble = ""
         self.kernel_trouble = ""
+        # Counts what changed: each load of other documents, and each look in which steps were done.
+        self.generation = 0
+        self.acts: deque[str] = deque(maxlen=100)
+        self._loaded = self._other = False
 
     # -- documents -------------------------------------------------------------------------------------------------
 
@@ -145,6 +150,7 @@ class Reconciler:
             log.error("policies stay as they are", why=exc.message)
             return
         self.trouble = ""
+        known = {name: item.document.data for name, item in self.states.items()}
         for document in documents:
             before = self.states.get(document.name)
             if document.policy:
@@ -167,6 +173,9 @@ class Reconciler:
             del self._good[name]
         if forget:
             self._stopped.clear()
+        # The first time there is nothing to compare with; whether something changed is seen by the steps.
+        self._other |= self._loaded and known != {name: item.document.data for name, item in states.items()}
+        self._loaded = True
         self.states = states
 
     def hold(self, names: Sequence[str]) -> None:
@@ -210,6 +219,9 @@ class Reconciler:
             self.kernel_trouble = _sentence(exc)
             return 0
         self.kernel_trouble = ""
+        if done or self._other:
+            self.generation += 1
+            self._other = False
         return done
 
     def _apply(self) -> int:
@@ -474,6 +486,7 @@ class Reconciler:
 
     def _done(self, step: Step, before: Mapping[int, Running]) -> None:
         log.info("policy", step=str(step))
+        self.acts.append(str(step))
         state = self.states.get(step.name)
         if state is None:
             return
@@ -537,6 +550,8 @@ class Reconciler:
             state.reason = f"{tripped}; rolling back failed: {_sentence(exc)}"
             return
         log.warning("policy is rolled back", policy=name, why=tripped)
+        self.acts.append(f"roll back {name}: {tripped}")
+        self._other = True
         state.stage = "rolled-back"
         state.reason = f"{tripped}; {'its earlier parameters count' if earlier else 'it is stopped'} until it is edited"
 

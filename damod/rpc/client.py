@@ -154,22 +154,27 @@ class Client:
         while True:
             while self._told:
                 yield self._told.pop(0)
-            for message in self._receive(None, "its stream"):
+            for message in self._receive(None, None):
                 if isinstance(message, Notification):
                     self._told.append(message)
                 elif isinstance(message, Response) and message.id is None:
                     raise from_wire(message.error)
 
-    def _receive(self, deadline: float | None, what: str) -> list[Any]:
-        """The messages of the next piece of data; perhaps none yet."""
+    @property
+    def pending(self) -> bool:
+        """Whether more has come already than `notifications` (or `stream`) has given."""
+        return bool(self._told)
+
+    def _receive(self, deadline: float | None, what: str | None) -> list[Any]:
+        """The messages of the next piece of data, perhaps none yet; `what` method's answer is awaited, if any's."""
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
-            raise self._late(what)
+            raise self._late(what or "")
         try:
             self._socket.settimeout(left)
             data = self._socket.recv(_CHUNK_BYTES)
         except SocketTimeout as exc:
-            raise self._late(what) from exc
+            raise self._late(what or "") from exc
         except OSError as exc:
             raise self._dropped(what) from exc
         if not data:
@@ -178,7 +183,8 @@ class Client:
             return list(self._decoder.feed(data))
         except ProtocolError as exc:
             raise ProtocolError(
-                f"what listens on {self.path} answers {what} with something else than damod: {exc.message}",
+                f"what listens on {self.path} answers {what or 'a subscription'} with something else than damod:"
+                f" {exc.message}",
                 hint="see who listens there: `ss -xlp`",
                 path=self.path,
             ) from exc
@@ -191,9 +197,10 @@ class Client:
             timeout_s=self.timeout_s,
         )
 
-    def _dropped(self, what: str) -> DaemonUnreachable:
+    def _dropped(self, what: str | None) -> DaemonUnreachable:
+        missing = "while it was listened to" if what is None else f"before its answer to {what} was complete"
         return DaemonUnreachable(
-            f"damod on {self.path} closed the connection before its answer to {what} was complete",
+            f"damod on {self.path} closed the connection {missing}",
             hint="it may have been stopped: `systemctl status damod`",
             path=self.path,
         )

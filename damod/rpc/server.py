@@ -154,7 +154,8 @@ def _remove_stale(path: str) -> None:
 class Server:
     """Answers the requests of all peers from `registry`. The handlers get `daemon` in their Call.
 
-    `changed` hears of each request that could change something and was tried or refused, with its error if it had one.
+    `changed` hears of each operator's request that could change something, with its error if it had one, and answers
+    with facts for the log.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class Server:
         daemon: Any,
         access: Access,
         limits: Limits | None = None,
-        changed: Callable[[Method, Peer, Mapping[str, Any], DamodError | None], None] | None = None,
+        changed: Callable[[Method, Peer, Mapping[str, Any], DamodError | None], Mapping[str, Any]] | None = None,
     ) -> None:
         self.changed = changed
         self.registry = registry
@@ -363,12 +364,11 @@ class Connection:
                 raise
             entry.check(request.params)
             result = await entry.handler(call, **request.params)
-            _log_at(entry)("done", **who)
-            self._tell_change(entry, request, None)
+            _log_at(entry)("done", **who, **self._tell_change(entry, request, None))
             return Response(request.id, None, result)
         except DamodError as exc:
-            _log_at(entry)("answered with an error", **who, code=exc.code, message=exc.message)
-            self._tell_change(entry, request, exc)
+            more = self._tell_change(entry, request, exc)
+            _log_at(entry)("answered with an error", **who, code=exc.code, message=exc.message, **more)
             return Response(request.id, exc.to_wire())
         except Exception:
             log.exception("a method ended by a bug", **who)
@@ -376,9 +376,11 @@ class Connection:
             self._tell_change(entry, request, bug)
             return Response(request.id, bug.to_wire())
 
-    def _tell_change(self, entry: Method | None, request: Request, error: DamodError | None) -> None:
-        if entry is not None and entry.needs is Role.OPERATOR and self._server.changed is not None:
-            self._server.changed(entry, self.peer, request.params, error)
+    def _tell_change(self, entry: Method | None, request: Request, error: DamodError | None) -> Mapping[str, Any]:
+        """Facts for the log. Who may change nothing is not heard of: he could push others out of a bounded log."""
+        if entry is None or entry.needs is not Role.OPERATOR or self._role < Role.OPERATOR:
+            return {}
+        return {} if self._server.changed is None else self._server.changed(entry, self.peer, request.params, error)
 
     async def _send(self, response: Response) -> None:
         """Write a response and wait until the peer has taken most of it, or drop the peer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,21 @@ def test_a_log_that_nobody_takes_ends_nothing() -> None:
     log.setup("info", out, {})
     out.close()
     structlog.get_logger().info("x")
+
+
+def test_the_journal_gets_facts_as_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fact is a field of the entry, so that the journal can be asked for it; what it does not take is a line."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal, open(tmp_path / "stderr", "w+") as out:
+        journal.bind(str(tmp_path / "journal"))
+        monkeypatch.setattr(log, "JOURNAL_SOCKET", str(tmp_path / "journal"))
+        status = os.fstat(out.fileno())
+        log.setup("info", out, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        structlog.get_logger().warning("refused", uid=7, method="kdamonds.stop", why="two\nlines")
+        lines = journal.recv(4096).split(b"\n")
+        assert lines[0] == b"MESSAGE=refused uid=7 method=kdamonds.stop why='two\\nlines'"
+        assert lines[1:5] == [b"PRIORITY=4", b"SYSLOG_IDENTIFIER=damod", b"DAMOD_UID=7", b"DAMOD_METHOD=kdamonds.stop"]
+        assert lines[5:] == [b"DAMOD_WHY", b"\x09" + bytes(7) + b"two", b"lines", b""]
+        assert (tmp_path / "stderr").read_text() == ""
+        journal.close()
+        structlog.get_logger().warning("alone")
+        assert (tmp_path / "stderr").read_text() == "<4>alone\n"
