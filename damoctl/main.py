@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "watch": Command("watch", "see memory live, or a recording, on the whole screen"),
+    "monitor": Command("monitor", "start DAMON and report what it sees, again and again"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "convert_record_format": Command("convert_record_format", "write a record in another format"),
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),

@@ -116,6 +116,8 @@ def show(model: Model, source: Source | None, ctx: Context, *, plain: bool = Fal
 
     if ctx.color == "never":
         os.environ["NO_COLOR"] = "1"  # as textual wants to be told
+    for name in ("COLUMNS", "LINES"):  # exported ones stay as they are when the terminal changes its size
+        os.environ.pop(name, None)
     from damoctl.watch.app import WatchApp
 
     WatchApp(model, source, blocks=not plain and _has_blocks()).run()

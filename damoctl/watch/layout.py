@@ -7,6 +7,8 @@ from typing import NamedTuple
 LEAST_WIDTH, LEAST_HEIGHT = 60, 16
 GUTTER = 9
 """Columns left of the picture, for the times."""
+WIDE = 80
+"""Columns of the regions' table with everything in it."""
 _FRAME_LINES = 5
 """Title, facts, addresses, legend, keys."""
 _MOST_TABLE, _MOST_SIDE = 22, 62
@@ -44,5 +46,5 @@ def layout(width: int, height: int, *, edit: bool) -> Layout | None:
         return None
     free = height - _FRAME_LINES
     table = 0 if edit else min(max(round(free * 0.46), 5), _MOST_TABLE)
-    left = 45 if width < 110 else min(width * 11 // 20, 90)
+    left = WIDE if width >= WIDE + 40 else 45
     return Layout(width, height, free - table, table, width - GUTTER - 1, left, min(width - left - 3, _MOST_SIDE))

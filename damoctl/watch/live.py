@@ -24,7 +24,8 @@ class LiveSource:
 
     live = True
 
-    def __init__(self, connect: Callable[[], Client]) -> None:
+    def __init__(self, connect: Callable[[], Client], interval_s: float = INTERVAL_S) -> None:
+        self._interval_s = interval_s
         self._connect = connect
         self._client: Client | None = connect()
         self._closed = threading.Event()
@@ -45,22 +46,22 @@ class LiveSource:
                 self._client = None
                 with client:
                     tell(Trouble(""))
-                    for update in _follow(client):
+                    for update in _follow(client, self._interval_s):
                         if self._closed.is_set():
                             return
                         tell(update)
             except DamodError as error:
-                tell(Trouble(f"{error.message}; trying again", error.hint))
+                tell(Trouble(f"trying again: {error.message}", error.hint))
             except Exception as exc:  # a view must not stand still because of one event that it cannot read
-                tell(Trouble(f"what damod tells cannot be read ({type(exc).__name__}: {exc}); trying again"))
+                tell(Trouble(f"trying again: what damod tells cannot be read ({type(exc).__name__}: {exc})"))
             self._closed.wait(_AGAIN_S)
 
 
-def _follow(client: Client) -> Iterator[Update]:
+def _follow(client: Client, interval_s: float) -> Iterator[Update]:
     """Everything that one connection tells, until it ends with a DamodError."""
     client.call("stream.subscribe", kinds=["stats", "status"], interval_s=STATS_S)
     try:
-        client.call("stream.subscribe", kinds=["snapshots"], interval_s=INTERVAL_S)
+        client.call("stream.subscribe", kinds=["snapshots"], interval_s=interval_s)
     except (NotAllowed, NoData):
         other: Client | None = Client(client.path)  # no ring to be had: the slower way through sysfs
     else:

@@ -8,18 +8,18 @@ from damoctl.term.ramp import Ramp, level
 from damoctl.watch import regions
 from damoctl.watch.counters import Scheme
 from damoctl.watch.heatlines import address
-from damoctl.watch.layout import Layout
+from damoctl.watch.layout import WIDE, Layout
 from damoctl.watch.model import Model, Target
 from damoctl.watch.text import BOLD, DIM, Line, Piece, fit, joined, length, percent, printable, rate, size, spread, time
 from damod.access.snapshot import Snapshot
 
-_TITLES = {
-    "hot": "hottest first",
-    "cold": "coldest first",
-    "size": "largest first",
+_ORDERS = {
+    "hot": "hot first",
+    "cold": "cold first",
+    "size": "large first",
     "address": "by address",
-    "access": "most accessed first",
-    "age": "oldest first",
+    "access": "accessed first",
+    "age": "old first",
 }
 
 
@@ -28,14 +28,13 @@ def region_lines(model: Model, target: Target, place: Layout, ramp: Ramp) -> lis
     shot = target.shown
     found = regions.rows(shot, model.sort)
     human = target.physical
-    wide = place.left >= 60
+    wide = place.left >= WIDE
     shown = place.table - 1
     width = 14 if human else 16
     head = f"   {'start':>{width}} {'size':>10} {'access':>7} {'age':>7}"
     if wide:
         head = f"   {'start':>{width}} {'end':>{width}} {'size':>10} {'access':>7} {'age':>7}  {'temperature':>14}"
-    title = _TITLES[model.sort] + (f" ({len(found):,})" if len(found) > shown else "")
-    lines = [spread([(head, DIM)], [(title, DIM)], place.left) if wide else fit([(head, DIM)], place.left)]
+    lines = [fit([(head, DIM)], place.left)]
     most = max((row.samples for row in found), default=1) or 1
     for row in found[:shown]:
         step = level(row.samples * 100 / most if row.percent is None else row.percent, ramp.steps)
@@ -152,14 +151,14 @@ def _costs(model: Model, target: Target | None) -> list[tuple[str, str]]:
     return rows
 
 
-def facts(target: Target, snapshot: Snapshot) -> list[str]:
+def facts(model: Model, target: Target, snapshot: Snapshot) -> list[str]:
     """What is true of the snapshot as a whole, most important first."""
     own = snapshot.regions
     total = sum(own.end) - sum(own.start)
     used = sum(end - start for start, end, count in zip(own.start, own.end, own.nr_accesses, strict=True) if count)
     words = [
         f"working set {size(used)} of {size(total)}",
-        f"{len(own):,} regions",
+        f"{len(own):,} regions" + ("" if model.edit else f", {_ORDERS[model.sort]}"),
     ]
     if snapshot.aggr_us:
         words.append(f"{time(snapshot.sample_us * 1000)} / {time(snapshot.aggr_us * 1000)}")

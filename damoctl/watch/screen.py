@@ -110,7 +110,7 @@ def _second(model: Model, target: Target | None, place: Layout) -> Line:
         return fit([(" " + printable(model.trouble.message), BAD)], place.width)
     if target is None:
         return []
-    parts = [(text, "") for text in panes.facts(target, target.shown)]
+    parts = [(text, "") for text in panes.facts(model, target, target.shown)]
     low, high = target.view.space
     if not target.view.whole:
         parts.insert(1, (f"{size(high - low)} shown", BOLD))
