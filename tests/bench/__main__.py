@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import guest, record, record_size, reports
+from tests.bench import guest, record, record_size, reports, watch
 
 MEASUREMENTS = {
     "record": record.main,
     "record_size": record_size.main,
     "reports": reports.main,
     "guest": guest.main,
+    "watch": watch.main,
 }
 
 
