@@ -23,22 +23,29 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "status": Command("status", "what the daemon, its kdamonds and others' kdamonds are doing"),
     "start": Command("start", "start DAMON with given parameters"),
+    "schemes": Command("schemes", "run operation schemes until Ctrl-C or the target's end"),
     "tune": Command("tune", "change parameters of running DAMON"),
     "stop": Command("stop", "stop DAMON that damod started"),
     "policy": Command("policy", "what this machine is to keep to: check, apply, compare, look after"),
     "record": Command("record", "record what monitoring finds, in files"),
     "stream": Command("stream", "what happens, as it happens, for programs and people"),
+    "metrics": Command("metrics", "the daemon's metrics, as Prometheus gets them"),
     "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
     "watch": Command("watch", "see memory live, or a recording, on the whole screen"),
     "monitor": Command("monitor", "start DAMON and report what it sees, again and again"),
+    "module": Command("module", "DAMON's own modules: stat, reclaim, lru_sort"),
+    "reclaim": Command("reclaim", "control damon_reclaim (short for `module reclaim`)"),
+    "lru_sort": Command("lru_sort", "control damon_lru_sort (short for `module lru_sort`)"),
     "report": Command("report", "show accesses, kdamonds, ..."),
     "convert_record_format": Command("convert_record_format", "write a record in another format"),
     "adjust": Command("adjust", "filter a record, or join its snapshots, into a new one"),
     "validate": Command("validate", "check whether a record is valid"),
+    "replay": Command("replay", "do recorded accesses again, on real memory"),
     "args": Command("args", "make and edit parameter files for other commands, offline"),
+    "diagnose": Command("diagnose", "what is wrong with DAMON here, why, and what to do"),
     "features": Command("features", "what this kernel's DAMON has and lacks"),
-    "help": Command("help", "long lists of options and keywords"),
+    "help": Command("help", "help on a command; long lists of options and keywords"),
     "completion": Command("completion", "make bash, zsh or fish complete damoctl's words"),
     "setup_cli_completion": Command("completion", ""),
     "version": Command("version", "versions of damoctl, the daemon and the kernel"),
@@ -138,10 +145,9 @@ def run(argv: Sequence[str]) -> int:
     name = "version" if words.command == "--version" else words.command
     command = COMMANDS.get(name)
     if command is None:
-        from difflib import get_close_matches
+        from damod.near import near
 
-        near = get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "damoctl --help lists the commands"
+        hint = near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
         raise UsageError(f"unknown command {name!r}", hint=hint)
     rest = _split_common(words)
     from importlib import import_module

@@ -122,6 +122,13 @@ class DiskFull(DamodError):
     exit_status = 14
 
 
+class NoMemory(DamodError):
+    """What was asked for needs more memory than there is, or than was allowed; nothing was allocated."""
+
+    code = "no-memory"
+    exit_status = 15
+
+
 class ProtocolError(DamodError):
     """A peer sent what is not MessagePack-RPC, or more of it than allowed."""
 

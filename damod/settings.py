@@ -8,7 +8,6 @@ environment, file, default. All values come as text, also from YAML, so that non
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from damod.errors import UsageError
+from damod.near import near
 from damod.rpc.client import SYSTEM_SOCKET, user_runtime_dir
 from damod.units import parse_time
 
@@ -70,7 +70,7 @@ def _word(text: str) -> str:
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{text!r} is none of {', '.join(words)}{_near(text, words)}")
+            raise ValueError(f"{text!r} is none of {', '.join(words)}{near(text, words)}")
         return text
 
     return parse
@@ -82,10 +82,19 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if text.startswith("/"):
+        return _path(text)
+    if not colon or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is neither HOST:PORT (as 127.0.0.1:9721) nor the path of a socket")
+    return text
+
+
 def _kernel(text: str) -> str:
     backend, colon, scenario = text.partition(":")
     if backend not in ("linux", "sim") or (colon and (backend != "sim" or not scenario)):
-        raise ValueError(f"{text!r} is neither linux nor sim nor sim:SCENARIO{_near(backend, ('linux', 'sim'))}")
+        raise ValueError(f"{text!r} is neither linux nor sim nor sim:SCENARIO{near(backend, ('linux', 'sim'))}")
     return text
 
 
@@ -163,6 +172,16 @@ class Settings:
     max_connections_per_user: int = _setting(
         _count, lambda: 64, "connections of one user at the same time (root has no such limit)", metavar="N", live=True
     )
+    metrics_address: str | None = _setting(
+        _address,
+        lambda: None,
+        "where Prometheus finds metrics: HOST:PORT, or the path of a Unix socket",
+        metavar="ADDRESS",
+    )
+    metrics_textfile: str | None = _setting(
+        _path, lambda: None, "a file of metrics for node_exporter (NAME.prom)", metavar="PATH"
+    )
+    metrics_interval: float = _setting(_seconds, lambda: 15.0, "how often metrics_textfile is written", metavar="TIME")
     log_level: str = _setting(
         _one_of(*LOG_LEVELS), lambda: "info", ", ".join(LOG_LEVELS), metavar="LEVEL", flag="--log-level", live=True
     )
@@ -257,7 +276,7 @@ def _read_file(path: str, texts: dict[str, tuple[str, str | Sequence[str]]], pro
         if name in seen:
             problems.append(f"{at}: {name} is set twice (first in line {seen[name]})")
         elif name not in SETTINGS:
-            problems.append(f"{at}: there is no setting {name!r}{_near(name, SETTINGS)}")
+            problems.append(f"{at}: there is no setting {name!r}{near(name, SETTINGS)}")
         else:
             text = _texts(value, _is_list(SETTINGS[name]))
             if text is None:
@@ -281,11 +300,6 @@ def _is_list(item: Field[Any]) -> bool:
 
 def _place(path: str, mark: Any) -> str:
     return f"{path}:{mark.line + 1}:{mark.column + 1}"
-
-
-def _near(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _shown(value: object) -> str:

@@ -33,11 +33,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--output_permission",), "files", "Its permission (octal).", (Word("octal"),), default="600"),
     Option(("--help", "-h"), "files", "Show this help."),
 )  # fmt: skip
+TABLES = (OPTIONS, flags.FILTERS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Write the adjusted record."""
-    line = words.parse(argv, (*OPTIONS, *flags.FILTERS))
+    line = words.parse(argv, [option for table in TABLES for option in table])
     if line.rest:
         raise UsageError(f"adjust takes no {' '.join(line.rest)!r}", hint="the record is given with --input")
     given = flags.values(line.uses)

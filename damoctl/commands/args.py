@@ -326,7 +326,7 @@ def run(argv: list[str], ctx: Context) -> int:
         ctx.print("usage: damoctl args {" + ",".join(topics) + "} [options]\n\n" + HELP + "\n\nexamples\n" + _EXAMPLES)
         return 0 if argv else 2
     if argv[0] not in topics:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
             f"args makes no {argv[0]!r}{near(argv[0], topics)}", hint=f"it makes one of {', '.join(topics)}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from damoctl.context import Context
+    from damoctl.options import Parser
 
 EXAMPLES = """\
   damoctl convert_record_format --format parquet --output_file fast.data
@@ -13,24 +14,29 @@ EXAMPLES = """\
 """
 
 
-def run(argv: list[str], ctx: Context) -> int:
-    """Convert a record; in place unless an output file is given."""
+def parser() -> Parser:
+    """The command's words."""
     from damoctl.options import Parser
 
-    parser = Parser(
+    made = Parser(
         "convert_record_format",
         "Write a record in another format. Without --output_file it takes the place of the old one,\n"
         "in one step. What the input is, its content tells: parquet, an interrupted .part, json_compressed,\n"
         "json, perf_script, raw data of perf, or a directory of rotated segments.",
         EXAMPLES,
     )
-    parser.add_argument("--record_file", default="damon.data", metavar="FILE", help="input (default: damon.data)")
-    parser.add_argument(
+    made.add_argument("--record_file", default="damon.data", metavar="FILE", help="input (default: damon.data)")
+    made.add_argument(
         "--format", default="json_compressed", choices=("parquet", "json_compressed", "json", "perf_script"),
         help="output's format (default: json_compressed, which damo reads)",
     )  # fmt: skip
-    parser.add_argument("--output_file", metavar="FILE", help="output (default: in place)")
-    args = parser.parse_args(argv)
+    made.add_argument("--output_file", metavar="FILE", help="output (default: in place)")
+    return made
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Convert a record; in place unless an output file is given."""
+    args = parser().parse_args(argv)
 
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""damoctl help: the long lists of options and keywords that --help of a command leaves out."""
+"""damoctl help: of a command, or the long lists of options and keywords that --help of a command leaves out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 NAME = "help"
-HELP = "long lists of options and keywords"
+HELP = "help on a command, long lists of options and keywords"
 
 TOPICS = {
     "damon_param_options": "[all|monitoring|damos]: what to monitor and what to do (start, tune, record, args damon)",
@@ -22,15 +22,25 @@ TOPICS = {
 }
 _CATEGORIES = ("all", "monitoring", "damos")
 _LEVELS = ("record", "snapshot", "region")
-SUBTOPICS = {
+_SUBTOPICS: dict[str, tuple[str, ...]] = {
     "damon_param_options": _CATEGORIES,
     "access_filter_options": (),
     "access_format_options": ("options", *(f"{level}_format_keywords" for level in _LEVELS)),
 }
 
 
+def subtopics(topic: str) -> tuple[str, ...]:
+    """What may stand after a topic: parts of it, or the kinds of a command."""
+    if topic in ("report", "args"):
+        from importlib import import_module
+
+        module = import_module(f"damoctl.commands.{topic}")
+        return tuple(module.TYPES if topic == "report" else module.TOPICS)
+    return _SUBTOPICS.get(topic, ())
+
+
 def _one_of(words: Sequence[str], allowed: Sequence[str], topic: str) -> str:
-    from damoctl.flags.option import near
+    from damod.near import near
 
     if len(words) > 1:
         raise UsageError(f"help {topic} takes one word, not {' '.join(words)!r}")
@@ -68,20 +78,41 @@ def _formats(words: Sequence[str], width: int) -> str:
     return "\n\n".join(f"{name}\n{keyword.about}" for name, keyword in keywords_of.items())
 
 
+def _of_command(words: Sequence[str], ctx: Context) -> int:
+    """What ``damoctl COMMAND ... --help`` prints; damo's old names are those of their commands."""
+    from importlib import import_module
+
+    from damoctl.main import COMMANDS
+
+    module = import_module(f"damoctl.commands.{COMMANDS[words[0]].module}")
+    status: int = module.run([*words[1:], "--help"], ctx)
+    return status
+
+
 def run(argv: list[str], ctx: Context) -> int:
     """Print a topic, or the topics."""
+    from damoctl.main import COMMANDS
+
     topics = {"damon_param_options": _params, "access_filter_options": _filters, "access_format_options": _formats}
     words = [word for word in argv if word not in ("-h", "--help")]
+    if words[:1] == [NAME]:
+        words = words[1:]
     if not words:
-        width = max(map(len, TOPICS))
-        lines = [f"  {name:<{width}}  {about}" for name, about in TOPICS.items()]
-        ctx.print("usage: damoctl help <topic>\n\ntopics\n" + "\n".join(lines))
+        commands = {name: command.help for name, command in COMMANDS.items() if command.help}
+        parts = ["usage: damoctl help <topic> | <command>"]
+        for title, rows in (("topics", TOPICS), ("commands", commands)):
+            width = max(map(len, rows))
+            parts.append("\n".join([title, *(f"  {name:<{width}}  {about}" for name, about in rows.items())]))
+        ctx.print("\n\n".join(parts))
         return 0
+    if words[0] in COMMANDS:
+        return _of_command(words, ctx)
     if words[0] not in topics:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
-            f"there is no help on {words[0]!r}{near(words[0], topics)}", hint=f"topics are {', '.join(topics)}"
+            f"there is no help on {words[0]!r}{near(words[0], [*topics, *COMMANDS])}",
+            hint=f"topics are {', '.join(topics)}, and every command",
         )
     ctx.print(topics[words[0]](words[1:], max(60, min(ctx.term.width, 100))))
     return 0

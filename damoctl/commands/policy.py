@@ -32,7 +32,7 @@ FOUND = 1
 
 def run(argv: list[str], ctx: Context) -> int:
     """One verb of `damoctl policy`."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     args.json = args.json or ctx.json
     verbs = {
         "list": _list, "show": _show, "cat": _cat, "check": _check, "diff": _diff, "reload": _reload,
@@ -41,7 +41,8 @@ def run(argv: list[str], ctx: Context) -> int:
     return verbs[args.verb](args, ctx)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command's words."""
     from damoctl.options import Parser
 
     class Verb(Parser):
@@ -59,18 +60,18 @@ def _parser() -> argparse.ArgumentParser:
         return verbs.add_parser(name, help=about)
 
     verb("list", "all policies and what they do")
-    verb("show", "one policy with its kdamonds and what they did").add_argument("name")
-    verb("cat", "what counts of a policy, each key with its file and line").add_argument("name")
+    verb("show", "one policy with its kdamonds and what they did").add_argument("name", metavar="POLICY")
+    verb("cat", "what counts of a policy, each key with its file and line").add_argument("name", metavar="POLICY")
     check = verb("check", "what is wrong with policy files, without a daemon")
-    check.add_argument("file", nargs="*", help="policy files (default: all of the directories)")
+    check.add_argument("file", nargs="*", metavar="FILE", help="policy files (default: all of the directories)")
     check.add_argument("--kernel", metavar="RELEASE", help="also: what a kernel of this release lacks")
     check.add_argument("--policy-dir", action="append", metavar="DIR", help="look here instead of in /etc/damo.d & co.")
     verb("diff", "what a reload would change in the kernel")
     verb("reload", "read the files again and apply them")
-    verb("enable", "run a policy, now and after each boot").add_argument("name")
-    verb("disable", "stop a policy, now and for good").add_argument("name")
+    verb("enable", "run a policy, now and after each boot").add_argument("name", metavar="POLICY")
+    verb("disable", "stop a policy, now and for good").add_argument("name", metavar="POLICY")
     apply = verb("apply", "run a policy until the next reload, guarded or only counting")
-    apply.add_argument("name")
+    apply.add_argument("name", metavar="POLICY")
     apply.add_argument("--probation", metavar="TIME", help="watch it so long, and roll it back if a limit is passed")
     apply.add_argument("--shadow", action="store_true", help="count what it would touch, and touch nothing")
     apply.add_argument("--no-wait", action="store_true", help="do not wait for the end of the probation")
@@ -125,6 +126,13 @@ def _show(args: argparse.Namespace, ctx: Context) -> int:
     ctx.print(f"  from {', '.join(row['files']) or row['file']}")
     for note in row["notes"]:
         ctx.print(f"  note: {note}")
+    if row["recording"]:
+        from damoctl.commands.record import details
+
+        for text in details(row["recording"]):
+            ctx.print(f"  recording {text}" if not text.startswith(" ") else f"  {text}")
+    if row["not_recorded"]:
+        ctx.print(f"  not recorded: {row['not_recorded']}")
     would = {(item["kdamond"], item["scheme"]): item for item in row["would_touch"]}
     for at, kdamond in enumerate(row["kdamonds"]):
         ctx.print(f"  kdamond {kdamond['index']} (pid {kdamond['spec']['pid']})")
@@ -212,11 +220,13 @@ def _diff(args: argparse.Namespace, ctx: Context) -> int:
             ctx.print(step["step"] + (f"  ({step['file']})" if step["file"] else ""))
             for change in step["changes"]:
                 ctx.print(f"  kdamond {change['kdamond']}: {_change(change)}")
+        for change in found["records"]:
+            ctx.print(f"{change['step']}  ({change['line']})")
         for name, reason in found["reasons"].items():
             ctx.note(f"note: {name} does not run: {reason}")
-        if not found["steps"]:
+        if not found["steps"] and not found["records"]:
             ctx.print("nothing would change")
-    return FOUND if found["steps"] else 0
+    return FOUND if found["steps"] or found["records"] else 0
 
 
 def _reload(args: argparse.Namespace, ctx: Context) -> int:

@@ -72,8 +72,8 @@ OWN = (
     _own(("--keep_size",), "Of these directories, remove the oldest beyond this size.", Word("size", "bytes")),
     _own(("--force",), "Replace a record of the same name instead of keeping it as <out>.old."),
     _own(("--perf_path",), "The perf to run.", Word("file", "file")),
-    _own(("--record_kdamond",), "Of what runs, record only this kdamond.", Word("index", "index")),
-    _own(("--record_set",), "Of what runs, record only this set of kdamonds.", Word("name")),
+    _own(("--record_kdamond",), "Of what runs, record only this kdamond.", Word("index", "kdamond")),
+    _own(("--record_set",), "Of what runs, record only this set of kdamonds.", Word("set", "set")),
     _own(("--exclude_child_tasks",), "Do not follow the targets' children."),
     _own(("--include_child_tasks",), "Follow the targets' children, as is the default.", hidden=True),
     _own(("--take_over", "--take-over"), "Stop somebody else's DAMON or the damon_stat module that is in the way."),
@@ -342,6 +342,8 @@ def summary(item: Mapping[str, Any]) -> str:
     ]
     if item["lost"]:
         words.append(f"{item['lost']:,} events lost")
+    if item.get("policy"):
+        words.append("a policy's")
     return ", ".join(words)
 
 
@@ -362,4 +364,6 @@ def details(item: Mapping[str, Any]) -> list[str]:
     return lines + [f"  problem: {problem}" for problem in item["problems"]]
 
 
+TAKES = {"list": "", "show": "recording", "stop": "recording", "rm": "recording", "recover": "file"}
+"""What each verb is about; a recording's name or a file."""
 _VERBS = {"list": _list, "show": _show, "stop": _stop, "rm": _rm, "recover": _recover}

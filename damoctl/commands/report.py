@@ -26,6 +26,10 @@ TYPES: dict[str, tuple[str, str]] = {
     "profile": ("damoctl.commands.report_profile", "CPU profile of the times when memory looked as filters say"),
     "holistic": ("damoctl.commands.report_holistic", "heatmaps, working sets, footprints, hot functions in one page"),
     "record_info": ("damoctl.commands.report_record_info", "what a record is about: times, targets, address ranges"),
+    "attrs": ("damoctl.commands.report_attrs", "access patterns with the hits of data attribute probes"),
+    "trace": ("damoctl.commands.report_trace", "DAMON's trace events, as they come or from a file"),
+    "pa_layout": ("damoctl.commands.report_pa_layout", "what lies where in physical memory, and on which node"),
+    "sysinfo": ("damoctl.commands.report_sysinfo", "versions, tracers, and what this kernel's DAMON has"),
     "nr_regions": ("damoctl.commands.report_nr_regions", "how many regions DAMON used"),
 }
 
@@ -39,7 +43,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         raise UsageError("report what?", hint=f"one of: {', '.join(TYPES)}")
     found = TYPES.get(argv[0])
     if found is None:
-        from damoctl.flags.option import near
+        from damod.near import near
 
         raise UsageError(
             f"there is no report {argv[0]!r}{near(argv[0], TYPES)}", hint=f"reports are: {', '.join(TYPES)}"

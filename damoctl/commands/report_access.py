@@ -95,20 +95,13 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = options.from_words(given, compat=compat)
     if ctx.json:
         shown = replace(shown, as_json=True)
-    paths, schemes = _inputs(given)
+    paths, schemes = inputs(given)
     term = ctx.term
-    delay_s, count = _repeat(given)
+    delay_s, count = repeat(given)
     if count != 1:
         term = term._replace(pager=False)
-    filters = _filters(given)
-    if filters and paths:
-        raise UsageError(
-            "--snapshot_damos_filter is for live snapshots, not for records",
-            hint="a record has the passed bytes of the filters it was recorded with",
-        )
-    if schemes and (filters or paths):
-        beside = "--snapshot_damos_filter" if filters else paths[0]
-        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+    filters = page_filters(given)
+    check_sources(paths, schemes, filters)
     if "follow" in given:
         from damoctl.commands import report_follow
 
@@ -118,6 +111,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             raise UsageError(f"--follow and {named} exclude each other", hint="--repeat shows other sources again")
         said = given["follow"][-1]
         return report_follow.follow(ctx, shown, term._replace(pager=False), said[0] if said else 1.0)
+    if any("<vma>" in template for *_, template in shown.edits):
+        from damoctl.reports.vmas import Names
+
+        shown = replace(shown, vmas=Names(paths or [DEFAULT_RECORD]))
     source = Source(ctx, paths, filters, schemes, compat=compat)
     due = monotonic()
     try:
@@ -142,7 +139,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         return 0
 
 
-def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
+def inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[int, int]]]:
     """Files, and (kdamond, scheme) of the schemes whose tried regions are wanted."""
     paths: list[str] = []
     tried = [list(use) for use in given.get("tried_regions_of", ())]
@@ -162,7 +159,19 @@ def _inputs(given: dict[str, list[list[Any]]]) -> tuple[list[str], list[tuple[in
     return paths, [(kdamond, scheme) for kdamond, _, scheme in tried]
 
 
-def _repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
+def check_sources(paths: Sequence[str], schemes: Sequence[tuple[int, int]], filters: Sequence[Any]) -> None:
+    """UsageError for sources that cannot stand beside each other."""
+    if filters and paths:
+        raise UsageError(
+            "--snapshot_damos_filter is for live snapshots, not for records",
+            hint="a record has the passed bytes of the filters it was recorded with",
+        )
+    if schemes and (filters or paths):
+        beside = "--snapshot_damos_filter" if filters else paths[0]
+        raise UsageError(f"tried_regions_of is what a scheme saw; {beside} cannot stand beside it")
+
+
+def repeat(given: dict[str, list[list[Any]]]) -> tuple[float, int]:
     """Delay in seconds and how many times; a negative count never reaches zero."""
     if "repeat" not in given:
         return 0.0, 1
@@ -198,6 +207,12 @@ class Source:
         self._compat = compat
         self._client: Caller | None = None
         self.live = False
+
+    @property
+    def probed(self) -> Any:
+        """The kdamonds that run, as `kdamonds.show` has them; of a live source only."""
+        self._client = self._client or self._ctx.client()
+        return self._client.call("kdamonds.show", stats=False)["kdamonds"]
 
     def records(self) -> list[Record]:
         """The records to show now; `live` tells whether they are a running kdamond's."""
@@ -299,7 +314,7 @@ def _running(client: Caller) -> bool:
     return any(kdamond.get("state") == "on" for kdamond in client.call("daemon.status").get("kdamonds", ()))
 
 
-def _filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
+def page_filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
     """The page-level filters of all --snapshot_damos_filter, in order."""
     if "snapshot_damos_filter" not in given:
         return []

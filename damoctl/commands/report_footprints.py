@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from damoctl.flags import recording
-from damoctl.flags.option import Option, near
+from damoctl.flags.option import Option
 from damod.errors import UsageError
+from damod.near import near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,12 @@ OPTIONS = (
     Option(("--all_footprint",), "format", "Print all values, not percentiles."),
     recording.RAW,
 )
+TABLES = (recording.COMMON, OPTIONS, (recording.RANGE, recording.SORT, recording.PLOT, recording.BAR))
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the distribution of memory footprints in a recording."""
-    shared = (recording.RANGE, recording.SORT, recording.PLOT, recording.BAR)
-    given = recording.read(argv, ctx, "footprints", (recording.COMMON, OPTIONS, shared), most=1)
+    given = recording.read(argv, ctx, "footprints", TABLES, most=1)
     if given is None:
         return 0
     from damoctl.reports import footprints, spread

@@ -63,11 +63,12 @@ OPTIONS = (
         " options that give the same picture.",
     ),
 )  # fmt: skip
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Draw when which memory was accessed how often."""
-    given = recording.read(argv, ctx, "heatmap", (recording.COMMON, OPTIONS))
+    given = recording.read(argv, ctx, "heatmap", TABLES)
     if given is None:
         return 0
     from damoctl.reports import guide, heatmap, load

@@ -21,11 +21,12 @@ OPTIONS = (
     Option(("--long",), "format", "A longer page, with headings."),
     Option(("--perf_path",), "source", "The perf program.", (Word("file", "file"),), default="perf"),
 )  # fmt: skip
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show one page about a recording; what was not recorded is left out, with a note."""
-    given = recording.read(argv, ctx, "holistic", (recording.COMMON, OPTIONS))
+    given = recording.read(argv, ctx, "holistic", TABLES)
     if given is None:
         return 0
     from damoctl.reports import holistic, load

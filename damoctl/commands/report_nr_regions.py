@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 OPTIONS = (Option(("--all_nr_regions",), "format", "Print all values, not percentiles."),)
+TABLES = (recording.COMMON, OPTIONS, (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT))
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the distribution of the number of regions in a recording."""
-    shared = (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT)
-    given = recording.read(argv, ctx, "nr_regions", (recording.COMMON, OPTIONS, shared))
+    given = recording.read(argv, ctx, "nr_regions", TABLES)
     if given is None:
         return 0
     from damoctl.reports import load, nr_regions, spread

@@ -25,11 +25,12 @@ OPTIONS = (
         (Word("size", "int"), Word("access rate", "int"), Word("age", "int")), default="0 100 100",
     ),
 )  # fmt: skip
+TABLES = (recording.COMMON, access.FILTERS, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Run ``perf report`` on the times of the pattern; its exit status is ours."""
-    given = recording.read(argv, ctx, "profile", (recording.COMMON, access.FILTERS, OPTIONS))
+    given = recording.read(argv, ctx, "profile", TABLES)
     if given is None:
         return 0
     import subprocess

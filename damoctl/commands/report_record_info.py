@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 OPTIONS = (Option(("--raw_numbers", "--raw_number"), "format", "Plain numbers: bytes, nanoseconds."),)
+TABLES = (recording.COMMON, OPTIONS)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show which times and addresses a record has, of which targets."""
-    given = recording.read(argv, ctx, "record_info", (recording.COMMON, OPTIONS))
+    given = recording.read(argv, ctx, "record_info", TABLES)
     if given is None:
         return 0
     from damoctl.reports import guide, load

@@ -35,9 +35,12 @@ def selection(given: Given) -> Selection:
     return options.selection(given.found, (size, rate, age))
 
 
+TABLES = (recording.COMMON, access.FILTERS, OPTIONS)
+
+
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show when any memory looked as the filters say."""
-    given = recording.read(argv, ctx, "times", (recording.COMMON, access.FILTERS, OPTIONS))
+    given = recording.read(argv, ctx, "times", TABLES)
     if given is None:
         return 0
     from damoctl.reports import load, times

@@ -28,12 +28,16 @@ OPTIONS = (
     Option(("--collapse_targets",), "format", "The sum of all targets (the default)."),
     recording.RAW,
 )  # fmt: skip
+TABLES = (
+    recording.COMMON,
+    OPTIONS,
+    (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT, recording.BAR),
+)
 
 
 def run(argv: Sequence[str], ctx: Context) -> int:
     """Show the distribution of working set sizes in a recording."""
-    shared = (recording.EXCLUDE, recording.RANGE, recording.SORT, recording.PLOT, recording.BAR)
-    given = recording.read(argv, ctx, "wss", (recording.COMMON, OPTIONS, shared))
+    given = recording.read(argv, ctx, "wss", TABLES)
     if given is None:
         return 0
     from damoctl.reports import load, spread, wss

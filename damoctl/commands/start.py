@@ -8,6 +8,9 @@ from damoctl.flags.option import Option, Word
 from damod.errors import DamodError, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from damoctl.child import HeldChild
     from damoctl.context import Context
     from damoctl.flags.compile import Compiled
     from damoctl.flags.words import Line
@@ -73,53 +76,68 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("start", "Start DAMON with given parameters.", EXAMPLES, OWN))
         return 0
-    from damoctl.flags.compile import compile_words, explain
+    from damoctl.flags.compile import compile_words
 
     with ctx.client() as client:
         compiled = compile_words(argv, own=OWN, node_ram=node_ram(client))
         line = compiled.line
-        child = None
-        dry_run = line.has("--dry_run")
-        if compiled.command and not line.has("--save"):
-            from damoctl.child import HeldChild, command_words
-
-            words = command_words(compiled.command.text)
-            child = HeldChild(words)
-            compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
         if line.has("--save"):
             return _save(line, compiled, client, ctx)
-        try:
-            result = client.call(
-                "kdamonds.start",
-                kdamonds=compiled.spec["kdamonds"],
-                name=line.last("--name", "adhoc"),
-                take_over=line.has("--take_over"),
-                include_child_tasks=line.has("--include_child_tasks"),
-                dry_run=dry_run,
-            )
-        except DamodError as error:
-            if child:
-                child.drop()
-            raise explain(error, compiled.given) from error
-        except BaseException:
-            if child:
-                child.drop()
-            raise
-    if child:
-        child.drop() if dry_run else child.release()
+        result, child = begin(client, compiled, name=line.last("--name", "adhoc"))
     if line.has("--json") or ctx.json:
         ctx.print_json(result)
         return 0
     for note in [*compiled.notes, *result["notes"]]:
         ctx.note(f"note: {note}")
-    if dry_run:
-        for write in result["writes"]:
-            ctx.print(write)
+    if line.has("--dry_run"):
+        for kdamond in result["kdamonds"]:
+            for path, value in kdamond["writes"]:
+                ctx.print(f"{path} <- {value}")
         return 0
+    for text in told(result, child):
+        ctx.print(text)
+    return 0
+
+
+def begin(client: Client, compiled: Compiled, *, name: str) -> tuple[Any, HeldChild | None]:
+    """Start what was compiled as a set of that name: the daemon's answer, and the command that runs now, if one does.
+
+    With --dry_run the command is not run. Errors are told in the words of the command line.
+    """
+    from damoctl.flags.compile import explain
+
+    line, child = compiled.line, None
+    dry_run = line.has("--dry_run")
+    if compiled.command:
+        from damoctl.child import HeldChild, command_words
+
+        child = HeldChild(command_words(compiled.command.text))
+        compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
+    try:
+        result = client.call(
+            "kdamonds.start",
+            kdamonds=compiled.spec["kdamonds"],
+            name=name,
+            take_over=line.has("--take_over"),
+            include_child_tasks=line.has("--include_child_tasks"),
+            dry_run=dry_run,
+        )
+    except BaseException as error:
+        if child:
+            child.drop()
+        if isinstance(error, DamodError):
+            raise explain(error, compiled.given) from error
+        raise
+    if child:
+        child.drop() if dry_run else child.release()
+    return result, child
+
+
+def told(result: Any, child: HeldChild | None) -> Iterator[str]:
+    """A line for each kdamond that was started."""
     for kdamond in result["kdamonds"]:
         target = f", watching pid {child.pid}" if child else ""
-        ctx.print(f"started kdamond {kdamond['index']} (pid {kdamond['pid']}) of {result['name']}{target}")
-    return 0
+        yield f"started kdamond {kdamond['index']} (pid {kdamond['pid']}) of {result['name']}{target}"
 
 
 def _save(line: Line, compiled: Compiled, client: Client, ctx: Context) -> int:

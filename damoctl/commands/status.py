@@ -20,7 +20,8 @@ def render(status: Mapping[str, Any]) -> Iterator[str]:
     for kdamond in status["kdamonds"]:
         yield "  " + kdamond_line(kdamond)
     for name, pid in status["modules"].items():
-        yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "")
+        ours = ", enabled by damod" if name in status.get("own_modules", ()) else ""
+        yield f"  module {name} is on" + (f", its kdamond has pid {pid}" if pid else "") + ours
     children = status.get("children")
     if children and children["why"]:
         yield f"  children of targets are looked for each second, for lack of events: {children['why']}"

@@ -20,8 +20,8 @@ def parser() -> Parser:
     from damoctl.options import Parser
 
     made = Parser("stop", "Stop DAMON that damod started. Kdamonds of others are left alone.", EXAMPLES)
-    made.add_argument("name", nargs="?", help="name of a set (default: all)")
-    made.add_argument("--kdamond", type=int, metavar="INDEX", help="only this kdamond")
+    made.add_argument("name", nargs="?", metavar="SET", help="name of a set (default: all)")
+    made.add_argument("--kdamond", type=int, metavar="KDAMOND", help="only the kdamond of this index")
     made.add_argument("--json", action="store_true", help="for programs")
     return made
 

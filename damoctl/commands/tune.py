@@ -22,7 +22,7 @@ EXAMPLES = """\
 """
 
 OWN = (
-    Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("name"),)),
+    Option(("--name",), "command", "The set to change (default: the only one, or adhoc).", (Word("set", "set"),)),
     SCHEME,
     Option(("--full",), "command", "What is not given goes back to its default, as with damo."),
     Option(("--quota_goals_only",), "command", "Only the quota goals (of what is given) are changed."),

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from damoctl.context import Context
+    from damoctl.options import Parser
 
 EXAMPLES = """\
   damoctl validate
   damoctl validate --input damon.data --aggr 90000 110000 --nr_regions 10 1000
 """
+_RANGES = (
+    ("--aggr", "us", (75_000, 125_000), "duration of a snapshot in microseconds"),
+    ("--nr_regions", "number", (3, 1200), "number of regions in a snapshot"),
+    ("--nr_accesses", "number", (0, 24), "number of accesses of a region"),
+)
 
 
 def _boundary(text: str) -> tuple[int, int]:
@@ -23,37 +29,37 @@ def _boundary(text: str) -> tuple[int, int]:
     return start, end
 
 
-def run(argv: list[str], ctx: Context) -> int:
-    """Check a record against limits; DamodError (exit status 1) says what is wrong."""
+def parser() -> Parser:
+    """The command's words."""
     from damoctl.options import Parser
 
-    parser = Parser("validate", "Check whether a record is valid. Silent if it is, exit status 1 if not.", EXAMPLES)
-    parser.add_argument("--input", "-i", default="damon.data", metavar="FILE", help="record (default: damon.data)")
-    ranges = (
-        ("--aggr", "us", (75_000, 125_000), "duration of a snapshot in microseconds"),
-        ("--nr_regions", "number", (3, 1200), "number of regions in a snapshot"),
-        ("--nr_accesses", "number", (0, 24), "number of accesses of a region"),
-    )
-    for name, metavar, default, about in ranges:
-        parser.add_argument(
+    made = Parser("validate", "Check whether a record is valid. Silent if it is, exit status 1 if not.", EXAMPLES)
+    made.add_argument("--input", "-i", default="damon.data", metavar="FILE", help="record (default: damon.data)")
+    for name, metavar, default, about in _RANGES:
+        made.add_argument(
             name, type=int, nargs=2, metavar=(f"MIN_{metavar}", f"MAX_{metavar}"), default=default,
             help=f"{about} (default: {default[0]} {default[1]})",
         )  # fmt: skip
-    parser.add_argument(
+    made.add_argument(
         "--allow_error", type=float, default=2.0, metavar="PERCENT",
         help="so many snapshots may have another duration or number of regions (default: 2)",
     )  # fmt: skip
-    parser.add_argument(
+    made.add_argument(
         "--regions_boundary", nargs="+", default=[], metavar="START-END",
         help="each region must lie inside one of these",
     )  # fmt: skip
-    args = parser.parse_args(argv)
+    return made
+
+
+def run(argv: list[str], ctx: Context) -> int:
+    """Check a record against limits; DamodError (exit status 1) says what is wrong."""
+    args = parser().parse_args(argv)
 
     from damod.errors import DamodError, UsageError
     from damod.records import validate
     from damod.records.reader import open_record
 
-    for name, *_ in ranges:
+    for name, *_ in _RANGES:
         low, high = getattr(args, name[2:])
         if low > high:
             raise UsageError(f"{name} {low} {high}: the first is above the second")

@@ -32,7 +32,7 @@ def parser() -> Parser:
     made.add_argument(
         "--input", "-i", nargs="+", metavar="FILE", help="a record: a file, or a directory of rotated segments"
     )
-    made.add_argument("--kdamond", type=int, metavar="INDEX", help="begin with this kdamond")
+    made.add_argument("--kdamond", type=int, metavar="KDAMOND", help="begin with this kdamond (its index)")
     made.add_argument("--target", type=int, metavar="ID", help="begin with this target: a pid, or its index")
     made.add_argument("--at", metavar="TIME", help="begin at this time after the beginning of the record")
     made.add_argument("--window", metavar="TIME", help="show so much time at once")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from damoctl.flags.option import near
 from damoctl.flags.table import OPS
 from damod.errors import NotFound, UsageError
+from damod.near import near
 
 KEYWORDS = ("paddr", "vaddr", "fvaddr", "ongoing")
 
@@ -117,10 +117,13 @@ def deduce(word: str, *, which: Callable[[str], str | None] = _which) -> Deduced
         return Deduced(ops=word)
     if word.isdecimal():
         return Deduced(pid=int(word))
-    if word == "-" or _looks_like_text(word) or word.endswith((".json", ".yaml", ".yml")):
+    if word == "-" or _looks_like_text(word):
         return Deduced(document=read_document(word))
-    first = word.split()[0] if word.split() else ""
-    if first and which(first):
+    first, *more = word.split() or [""]
+    program = bool(first) and which(first) is not None
+    if word.endswith((".json", ".yaml", ".yml")) and not (program and more and not Path(word).exists()):
+        return Deduced(document=read_document(word))
+    if program:
         return Deduced(command=Command(word))
     if Path(word).is_file():
         return Deduced(document=read_document(word))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from damoctl.flags.option import KINDS, Option
+from damoctl.flags.option import KINDS, Option, Word
 from damoctl.flags.table import OPTIONS, TARGET_ABOUT
 
 _COLUMN = 28
@@ -103,19 +103,27 @@ def command_help(
     return "\n\n".join(parts) + more
 
 
-def candidates(words: Sequence[str], options: Iterable[Option]) -> list[str]:
-    """What may stand where the last word is being typed: option names, or keywords of the option before."""
+def awaited(words: Sequence[str], options: Iterable[Option]) -> Word | None:
+    """What an option further left takes where the last word is being typed; None where none must have a word there."""
     known = {name: option for option in options for name in option.names}
-    last = words[-1] if words else ""
     for back in range(2, len(words) + 1):
         option = known.get(words[-back])
         if option is not None:
             if option.words and back - 2 < option.at_most:
-                choices = option.word(back - 2).choices
-                if choices or back - 2 < option.at_least:
-                    return [choice for choice in choices if choice.startswith(last)]
-            break
-    return sorted(name for name, option in known.items() if name.startswith(last) and not option.hidden) if last else []
+                word = option.word(back - 2)
+                return word if word.choices or back - 2 < option.at_least else None
+            return None
+    return None
+
+
+def candidates(words: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """What may stand where the last word is being typed: option names, or keywords of the option before."""
+    last = words[-1] if words else ""
+    word = awaited(words, options)
+    if word is not None:
+        return [choice for choice in word.choices if choice.startswith(last)]
+    names = [name for option in options if not option.hidden for name in option.names]
+    return sorted(name for name in names if name.startswith(last)) if last else []
 
 
 _PAGE_HEAD = """\

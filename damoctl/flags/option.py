@@ -8,10 +8,11 @@ argparse, no dataclasses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from damod import units
+from damod.near import near
 
 
 class Kind(NamedTuple):
@@ -85,6 +86,8 @@ KINDS: dict[str, Kind] = {
     "bool": Kind(units.parse_bool, "Y or N"),
     "text": Kind(str, "text"),
     "file": Kind(str, "a file name"),
+    "set": Kind(str, "the name of a set of kdamonds"),
+    "kdamond": Kind(_positive(_integer), "an index, counted from 0"),
 }
 
 
@@ -161,17 +164,6 @@ class Use(NamedTuple):
 
     def __str__(self) -> str:
         return " ".join([self.option.name, *(f"'{word}'" if not word or " " in word else word for word in self.words)])
-
-
-def near(word: str, choices: Iterable[str]) -> str:
-    """``; did you mean 'pageout'?`` where something is near, else nothing."""
-    from difflib import get_close_matches
-
-    known = list(choices)
-    found = get_close_matches(word, known, n=1, cutoff=0.6)
-    if not found and len(word) > 1:
-        found = [choice for choice in known if choice.startswith(word)]
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def read_word(word: Word, text: str) -> Any:

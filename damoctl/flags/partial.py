@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from damoctl.flags.compile import Compiled, compile_words
-from damoctl.flags.option import Option, Word, near
+from damoctl.flags.option import Option, Word
 from damod.errors import UsageError
+from damod.near import near
 
 SCHEME = Option(
     ("--scheme",), "command", "The scheme to change: its index, or its action if only one has it.", (Word("scheme"),)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from damoctl.flags.option import Word, near, read_word
+from damoctl.flags.option import Word, read_word
 from damoctl.flags.table import ACTIONS, FILTER_TYPES, GOAL_METRICS, MIGRATIONS, PROBE_FILTER_TYPES
 from damod import units
+from damod.near import near
 
 VERDICTS = {"allow": True, "pass": True, "reject": False, "deny": False, "block": False}
 _NOT = ("none", "non")

@@ -86,26 +86,39 @@ class Given:
 
 
 def read(
-    argv: Sequence[str], ctx: Context, report: str, tables: Iterable[Sequence[Option]], most: int = 0
+    argv: Sequence[str],
+    ctx: Context,
+    report: str,
+    tables: Iterable[Sequence[Option]],
+    most: int = 0,
+    examples: Sequence[tuple[str, str]] = (),
 ) -> Given | None:
-    """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option."""
+    """What the words say; None if they asked for the help, which is then printed. At most `most` words of no option.
+
+    `examples` are command lines and what each is for; the help begins with them.
+    """
     tables = list(tables)
     options = [option for table in tables for option in table]
     line = words.parse(argv, options)
     given = Given(access.values(line.uses), line.rest, ctx)
     if "help" in given:
-        ctx.term.write(usage(report, options))
+        ctx.term.write(usage(report, options, examples))
         return None
     if len(line.rest) > most:
+        records = any(option.key == "input" for option in options)
         raise UsageError(
-            f"report {report} takes no {' '.join(line.rest[most:])!r}", hint="a record is given with --input"
+            f"report {report} takes no {' '.join(line.rest[most:])!r}",
+            hint="a record is given with --input" if records else f"damoctl report {report} --help",
         )
     return given
 
 
-def usage(report: str, options: Iterable[Option]) -> list[str]:
+def usage(report: str, options: Iterable[Option], examples: Sequence[tuple[str, str]] = ()) -> list[str]:
     """The lines of ``damoctl report <report> --help``."""
     lines = [f"usage: damoctl report {report} [options]", ""]
+    width = max((len(line) for line, _ in examples), default=0)
+    if examples:
+        lines += ["examples:", *(f"  {line:<{width}}  {what}" for line, what in examples), ""]
     for option in options:
         if not option.hidden:
             default = f" (default: {option.default})" if option.default else ""

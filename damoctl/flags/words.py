@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from damoctl.flags.option import Option, Use, near, read_use
+from damoctl.flags.option import Option, Use, read_use
 from damod.errors import UsageError
+from damod.near import near
 
 _NUMBER = re.compile(r"-\.?\d")
 

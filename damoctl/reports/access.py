@@ -15,7 +15,7 @@ from damoctl.reports.box import Bounds
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
 from damoctl.reports.options import Options
 from damoctl.reports.styles import Templates
-from damoctl.reports.view import RecordView, SnapshotView
+from damoctl.reports.view import RecordView, SnapshotView, temperatures
 from damoctl.term.term import Term
 from damod.access import measure, select
 from damod.access.record import Record
@@ -42,25 +42,32 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
     if not (options.as_json or options.raw_form) or select.needs_intervals(options.selection):
         _check_intervals(records)
     found, totals = [], []
+    # Temperatures of probe hits are none that `select` knows.
+    selection = options.selection if options.attrs is None else options.selection._replace(temperatures=())
     for record in records:
-        kept, total = select.apply(
-            _tidy(record, merge=live and options.merge), options.selection, compat=options.compat
-        )
+        kept, total = select.apply(_tidy(record, merge=live and options.merge), selection, compat=options.compat)
+        if options.attrs is not None and options.selection.temperatures:
+            kept = _by_temperature(kept, options)
+            total = [snapshot.regions.total_bytes() for snapshot in kept.snapshots]
         if kept.snapshots:
             found.append(kept)
             totals.append(total)
     if records and any(record.snapshots for record in records) and not found:
         raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
-    templates = styles.apply_edits(
-        styles.templates(
+    known = styles.facts(found)
+    if options.attrs is None:
+        layout = styles.templates(
             options.style,
-            styles.facts(found),
+            known,
             region_box=options.region_box,
             total_sz_only=options.total_sz_only,
             compat=options.compat,
-        ),
-        options.edits,
-    )
+        )
+    else:
+        from damoctl.reports import attrs
+
+        layout = attrs.layout(options.style, known, total_sz_only=options.total_sz_only)
+    templates = styles.apply_edits(layout, options.edits)
     boxed = (
         "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
     )
@@ -86,6 +93,16 @@ def _tidy(record: Record, *, merge: bool) -> Record:
         return snapshot if regions is snapshot.regions else replace(snapshot, regions=regions)
 
     return replace(record, snapshots=[tidy(snapshot) for snapshot in record.snapshots])
+
+
+def _by_temperature(record: Record, options: Options) -> Record:
+    def kept(snapshot: Snapshot) -> Snapshot:
+        regions, wanted = snapshot.regions, options.selection.temperatures
+        heats = temperatures(snapshot, regions, options)
+        inside = [at for at, heat in enumerate(heats) if any(low <= heat <= high for low, high in wanted)]
+        return replace(snapshot, regions=select.take(regions, inside))
+
+    return replace(record, snapshots=[kept(snapshot) for snapshot in record.snapshots])
 
 
 def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
@@ -125,7 +142,7 @@ def render(report: Report, term: Term) -> Iterator[str]:
     if options.raw_form:
         from damoctl.reports.listing import raw_form
 
-        yield from raw_form(report.records, raw=options.raw)
+        yield from raw_form(report.records, raw=options.raw, hits=options.attrs is not None)
         return
     for record, totals in zip(report.records, report.totals, strict=True):
         view = RecordView(record, options, templates, color=term.color)

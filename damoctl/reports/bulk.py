@@ -223,6 +223,14 @@ def _passed(frame: Frame, options: Options, width: int) -> Glyphs:
     return _sizes(frame.passed, options, width)
 
 
+def _vmas(frame: Frame, options: Options, width: int) -> Glyphs:
+    if options.vmas is None:
+        return glyphs.literal("-".ljust(width), len(frame.start))
+    spaces = options.vmas.of(frame.series.target_id)
+    spans, index = np.unique(np.stack((frame.start, frame.end), axis=1), axis=0, return_inverse=True)
+    return glyphs.known([spaces.name(*span) for span in spans.tolist()], index.reshape(-1), width)
+
+
 _REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
     "<index>": lambda frame, options, width: glyphs.distinct(
         np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), str, width
@@ -246,6 +254,7 @@ _REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
         temperatures(frame, options.weights), lambda value: units.number(value, raw=options.raw), width
     ),
     "<filters passed bytes>": _passed,
+    "<vma>": _vmas,
 }
 
 

@@ -61,6 +61,9 @@ def _format_strings(view: RecordView) -> str:
 
 def _snapshot_intervals(view: SnapshotView) -> str:
     sample, aggr, raw = view.snapshot.sample_us, view.snapshot.aggr_us, view.options.raw
+    if view.options.attrs is not None:
+        most = units.number(aggr // sample, raw=raw)
+        return f"sample {_us(sample, raw)} aggr {_us(aggr, raw)} (max probe hits {most})"
     fastest = units.hz(1_000_000 / sample, raw=raw).removesuffix(" hz")
     return f"sample {_us(sample, raw)} aggr {_us(aggr, raw)} (max access hz {fastest})"
 
@@ -71,6 +74,16 @@ def _tuning_status(view: SnapshotView) -> str:
     most = sum(view.sizes) * aggr // sample
     share = units.percent(seen * 100 / most if most else 0, raw=raw)
     return f"{share} ({units.size(seen, raw=raw)} / {units.size(most, raw=raw)}) {_us(sample, raw)} {_us(aggr, raw)}"
+
+
+def _probes(view: SnapshotView) -> str:
+    attrs = view.options.attrs
+    if attrs is None:
+        return "n/a"
+    from damoctl.reports.damon import probe_line
+
+    probes = attrs.of((view.snapshot.kdamond, view.snapshot.context))
+    return "\n".join(probe_line(probe, raw=view.options.raw) for probe in probes) or "- not known"
 
 
 def _filters(view: SnapshotView) -> str:
@@ -217,6 +230,14 @@ def _probe_hits(view: SnapshotView) -> list[str]:
     return [" ".join(map(str, row)) for row in hits]
 
 
+def _vmas(view: SnapshotView) -> list[str]:
+    names = view.options.vmas
+    if names is None:
+        return ["-"] * len(view.regions)
+    spaces = names.of(view.of.record.target_id)
+    return [spaces.name(start, end) for start, end in zip(view.regions.start, view.regions.end, strict=True)]
+
+
 def _hz_column(view: SnapshotView) -> list[str]:
     aggr, raw = view.snapshot.aggr_us, view.options.raw
     return texts(view.regions.nr_accesses, lambda samples: units.hz(samples * 1_000_000 / aggr, raw=raw))
@@ -319,6 +340,7 @@ _SNAPSHOT = (
     ),
     Keyword("<intervals tuning status>", "seen of possible accesses, and the intervals now", _tuning_status),
     Keyword("<damos stats>", "what the scheme that took the snapshot did", _damos_stats),
+    Keyword("<probes>", "the data attribute probes (`report attrs`)", _probes),
     Keyword("<snapshot intervals>", "intervals and the highest access rate they can see", _snapshot_intervals),
     Keyword(
         "<lost events>", "trace events lost before this snapshot",
@@ -349,6 +371,7 @@ _REGION = (
     Keyword("<probe hits>", "hits of each probe", _probe_hits),
     Keyword("<filters passed bytes>", "bytes that passed the filters", _passed_column),
     Keyword("<box>", "the region as a box", _box),
+    Keyword("<vma>", "the mapping that it mostly lies in, from <record>.vmas; +n: and in n others", _vmas),
 )  # fmt: skip
 
 RECORD = {keyword.name: keyword for keyword in _RECORD}

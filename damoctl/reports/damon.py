@@ -144,6 +144,11 @@ def _probe(probe: Mapping[str, Any], numbers: _Numbers) -> str:
     return f"- {shown} (weight: {numbers.count(probe.get('weight'))})"
 
 
+def probe_line(probe: Mapping[str, Any], *, raw: bool) -> str:
+    """``- allow anon (weight: 2)``."""
+    return _probe(probe, _Numbers(raw))
+
+
 def scheme_filter(item: Mapping[str, Any], numbers: _Numbers) -> str:
     """``reject none memcg /x/y``."""
     kind = str(item["filter_type"])

@@ -8,8 +8,11 @@ from damod import units
 from damod.access.record import Record
 
 
-def raw_form(records: Sequence[Record], *, raw: bool) -> Iterator[str]:
-    """The classic listing: hexadecimal addresses, samples, age in aggregation intervals (-1 if unknown)."""
+def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Iterator[str]:
+    """The classic listing: hexadecimal addresses, samples, age in aggregation intervals (-1 if unknown).
+
+    With `hits` those of the probes take the place of samples, behind the age.
+    """
     for record in records:
         if not record.snapshots:
             continue
@@ -25,6 +28,14 @@ def raw_form(records: Sequence[Record], *, raw: bool) -> Iterator[str]:
             yield f"target_id: {record.target_id}"
             regions = snapshot.regions
             yield f"nr_regions: {len(regions)}"
+            if hits:
+                yield "# start_addr     end_addr        length   age probe_hits"
+                rows = regions.probe_hits or [()] * len(regions)
+                for low, high, age, row in zip(regions.start, regions.end, regions.age, rows, strict=True):
+                    size = units.size(high - low, raw=raw)
+                    yield f"{low:012x}-{high:012x} ({size:>12}) {age:5d} {' '.join(map(str, row))}".rstrip()
+                yield ""
+                continue
             yield "# start_addr     end_addr        length  nr_accesses   age"
             for low, high, samples, age in zip(
                 regions.start, regions.end, regions.nr_accesses, regions.age, strict=True

@@ -13,6 +13,11 @@ from damod.access import measure, select
 from damod.access.select import Selection
 from damod.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from damoctl.reports.attrs import Probed
+    from damoctl.reports.vmas import Names
+
 MIN_CHARS = {
     "<index>": 3,
     "<start address>": 12,
@@ -51,6 +56,10 @@ class Options:
     raw_form: bool = False
     selection: Selection = field(default_factory=Selection)
     compat: bool = False
+    vmas: Names | None = None
+    """Names of the mappings of records' processes, if a template asks for them."""
+    attrs: Probed | None = None
+    """With it, hotness is of probe hits, and `weights` are those of hits, age and size."""
 
 
 def _pair(ranges: Sequence[Sequence[int]], name: str) -> Sequence[tuple[int, int]]:

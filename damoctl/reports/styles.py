@@ -79,20 +79,21 @@ STYLES: dict[str, Style] = {style.name: style for style in _NAMED}
 STYLES["cold-memory-tail"] = STYLES["recency-sz-hist"]
 STYLES["idle-time-percentiles"] = STYLES["recency-percentiles"]
 
-_TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
-_DF_TYPE = "# damos filters (df): <filters passed type>"
+TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
+DF_TYPE = "# damos filters (df): <filters passed type>"
 
 
-def _lines(*lines: str | bool) -> str:
-    return "\n".join(line for line in lines if isinstance(line, str))
+def lines(*parts: str | bool) -> str:
+    """The texts among the parts, one below the other."""
+    return "\n".join(part for part in parts if isinstance(part, str))
 
 
 def _detailed_head(known: Facts) -> str:
-    return _lines(
-        known.several_snapshots and _TIME,
+    return lines(
+        known.several_snapshots and TIME,
         "heatmap: <heatmap>",
         "intervals: <snapshot intervals>",
-        known.filtered and _DF_TYPE,
+        known.filtered and DF_TYPE,
         known.filtered and "df-pass: <filters passed heatmap>",
         known.probed and "#   addr         size         access_hz age           probe_hits",
     )
@@ -106,18 +107,18 @@ def _detailed_region(known: Facts) -> str:
 
 
 def _histogram_head(known: Facts, legend: str, metric: str) -> str:
-    return _lines(
-        *((_DF_TYPE, f"{legend} <df-passed size>", f"<{metric}-df-passed-sz histogram>", "") if known.filtered else ()),
+    return lines(
+        *((DF_TYPE, f"{legend} <df-passed size>", f"<{metric}-df-passed-sz histogram>", "") if known.filtered else ()),
         f"{legend} <total size>",
         f"<{metric}-sz histogram>",
     )
 
 
 def _percentiles_head(known: Facts, metric: str) -> str:
-    return _lines(
-        known.several_snapshots and _TIME,
+    return lines(
+        known.several_snapshots and TIME,
         *(
-            (_DF_TYPE, f"# df-passed {metric} percentiles", f"<df-passed {metric} percentiles>", "")
+            (DF_TYPE, f"# df-passed {metric} percentiles", f"<df-passed {metric} percentiles>", "")
             if known.filtered
             else ()
         ),
@@ -129,7 +130,7 @@ def _percentiles_head(known: Facts, metric: str) -> str:
 def _body(style: str, known: Facts) -> tuple[str, str]:
     """Snapshot head and region template of a style."""
     if style == "simple-boxes":
-        return _TIME, "<box> size <size> access <access hz> age <age>"
+        return TIME, "<box> size <size> access <access hz> age <age>"
     if style in ("cold", "hot"):
         return _detailed_head(known), "<box> <size> <access hz> <age>"
     if style == "temperature-sz-hist":
@@ -146,20 +147,20 @@ def templates(
 ) -> Templates:
     """The templates of a style. damo (`compat`) shows a record's line in place of the snapshot tail with boxes."""
     head, region = _body(style, known)
-    tail = _lines(
+    tail = lines(
         "memory bw estimate: <estimated memory bandwidth>"
         + ("  df-passed: <filters passed estimated memory bandwidth>" if known.filtered else ""),
         "total size: <total bytes>" + ("  df-passed <filters passed bytes>" if known.filtered else ""),
         known.lost and "# lost: <lost events> trace events before this snapshot",
     )
-    record_tail = _lines(
+    record_tail = lines(
         "record DAMON intervals: <intervals>",
         known.tuned and "# <intervals goal>",
         known.sourced and "# data source: <data source>",
     )
     if region_box:
         region = "<box>" + region
-        tail = _lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
+        tail = lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
     if total_sz_only:
         head, region, tail = "", "", "<total bytes>"
     return Templates(

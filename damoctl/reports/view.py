@@ -72,20 +72,16 @@ class SnapshotView:
         return measure.ages_us(self.regions.age, self.snapshot.aggr_us)
 
     def temperatures(self, weights: measure.Weights, regions: Regions | None = None) -> list[int]:
-        snapshot = self.snapshot
-        return measure.temperatures(
-            self.regions if regions is None else regions,
-            snapshot.sample_us,
-            snapshot.aggr_us,
-            weights,
-            compat=self.options.compat,
-        )
+        return temperatures(self.snapshot, self.regions if regions is None else regions, self.options, weights)
 
     def metric(self, name: str) -> list[int]:
         """Per region what histograms and percentiles are about: "temperature" (without size) or "recency" (us)."""
+        snapshot, attrs = self.snapshot, self.options.attrs
         if name == "temperature":
-            return self.temperatures((0, *self.options.weights[1:]))
-        snapshot = self.snapshot
+            first, second, third = self.options.weights
+            return self.temperatures((0, second, third) if attrs is None else (first, second, 0))
+        if attrs is not None:
+            return attrs.idle_us(snapshot, self.regions)
         return measure.idle_us(self.regions, snapshot.sample_us, snapshot.aggr_us, compat=self.options.compat)
 
     def box_column(self, name: str) -> Sequence[float] | None:
@@ -100,6 +96,16 @@ class SnapshotView:
         return measure.bandwidth(amounts, self.regions.nr_accesses, self.snapshot.aggr_us)
 
 
+def temperatures(
+    snapshot: Snapshot, regions: Regions, options: Options, weights: measure.Weights | None = None
+) -> list[int]:
+    """Per region how hot it is, by its accesses or (`report attrs`) by its probe hits."""
+    weights = options.weights if weights is None else weights
+    if options.attrs is not None:
+        return options.attrs.temperatures(snapshot, regions, weights)
+    return measure.temperatures(regions, snapshot.sample_us, snapshot.aggr_us, weights, compat=options.compat)
+
+
 def in_order(snapshot: Snapshot, options: Options) -> Regions:
     """The regions (sorted by address) sorted as asked for; of several keys the last dominates."""
     regions = snapshot.regions
@@ -111,13 +117,13 @@ def in_order(snapshot: Snapshot, options: Options) -> Regions:
             column: Sequence[float] = regions.start
         elif key == "access_rate":
             column = regions.nr_accesses
+        elif key == "probe_hits_wsum" and options.attrs is not None:
+            column = options.attrs.sums(snapshot, regions)
         elif key == "age":
             column = regions.age
         elif key == "size":
             column = measure.sizes(regions)
         else:
-            column = measure.temperatures(
-                regions, snapshot.sample_us, snapshot.aggr_us, options.weights, compat=options.compat
-            )
+            column = temperatures(snapshot, regions, options)
         order = sorted(range(len(regions)) if order is None else order, key=column.__getitem__, reverse=descending)
     return regions if order is None else select.take(regions, order)

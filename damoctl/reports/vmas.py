@@ -6,12 +6,15 @@ The file has the mappings of each process over time (formats.md 4.6); a name hol
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from damoctl.reports.heatmap import Map
 from damod.errors import BadRecord
+
+if TYPE_CHECKING:
+    from damoctl.reports.heatmap import Map
 
 Named = tuple[int, int, str]
 
@@ -48,6 +51,43 @@ def joined(named: Sequence[Named]) -> list[Named]:
         else:
             made.append((start, end, name))
     return made
+
+
+class Names:
+    """The mappings of the processes of some records, each read when first asked for."""
+
+    def __init__(self, records: Sequence[str]) -> None:
+        self._records = records
+        self._known: dict[int | None, Spaces] = {}
+
+    def of(self, target_id: int | None) -> Spaces:
+        """The mappings of a record's target."""
+        if target_id not in self._known:
+            found = [named for record in self._records for named in read(record, target_id)]
+            self._known[target_id] = Spaces(joined(sorted(found)))
+        return self._known[target_id]
+
+
+class Spaces:
+    """The mappings of one process, to be asked what a range of addresses is."""
+
+    def __init__(self, named: Sequence[Named]) -> None:
+        self._named = named
+        self._starts = [start for start, _, _ in named]
+
+    def name(self, start: int, end: int) -> str:
+        """The name of what most of [start, end) is, and how many others are in it: ``[heap] +2``; ``-`` if none."""
+        at = max(bisect_right(self._starts, start) - 1, 0)
+        found: dict[str, int] = {}
+        while at < len(self._named) and self._starts[at] < end:
+            low, high, name = self._named[at]
+            if (inside := min(high, end) - max(low, start)) > 0:
+                found[name] = found.get(name, 0) + inside
+            at += 1
+        if not found:
+            return "-"
+        most = max(found, key=found.__getitem__)
+        return most if len(found) == 1 else f"{most} +{len(found) - 1}"
 
 
 def legend(drawn: Map, named: Sequence[Named]) -> Map:

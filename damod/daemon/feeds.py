@@ -89,6 +89,8 @@ class Snapshots:
         self._newest: dict[tuple[int, int], Snapshot] = {}
         self._stale = asyncio.Event()
         self._linger: asyncio.TimerHandle | None = None
+        # Events that the ring lost while every aggregation was wanted.
+        self.lost = 0
 
     async def open(self) -> None:
         """Have the ring open. Raises NotAllowed or NoData where there is none to be had."""
@@ -151,6 +153,7 @@ class Snapshots:
                     continue
             found, lost = await self._thread.run(self._ring.look, watched, _WAIT_S if follow else 0.0)
             looked_s = clock.time()
+            self.lost += lost if followed else 0
             # Who looks now and then means to miss what is in between.
             self._streams.publish_snapshots(list(self._snapshots(found, lost if followed else 0, whole=follow)))
             followed = follow

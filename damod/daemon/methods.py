@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from damod.daemon.recordings import Ask
+from damod.daemon.recording import Ask
 from damod.daemon.service import Service
 from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
 from damod.errors import NotFound, SpecInvalid, UsageError
+from damod.kernel.modules import modules as kernel_modules
+from damod.kernel.survey import survey
 from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
@@ -82,6 +84,7 @@ async def tune(
         dry_run=dry_run,
     )
     await daemon.follower.update()
+    daemon.recordings.look()
     return result
 
 
@@ -147,7 +150,14 @@ async def policy_list(call: Call[Service]) -> Result:
 @method("policy.show", needs=Role.VIEWER)
 async def policy_show(call: Call[Service], *, name: str) -> Result:
     """One policy with its kdamonds as they run, statistics included."""
-    return await _ask(call, call.daemon.policies.show, name)
+    daemon = call.daemon
+    shown = await _ask(call, daemon.policies.show, name)
+    recording = daemon.recordings.find(name)
+    return {
+        **shown,
+        "recording": recording.to_wire() if recording and recording.policy else None,
+        "not_recorded": daemon.policy_records.why_not(name),
+    }
 
 
 @method("policy.cat", needs=Role.VIEWER)
@@ -289,7 +299,8 @@ async def record_wait(call: Call[Service], *, name: str) -> Result:
 
 @method("record.stop", needs=Role.OPERATOR)
 async def record_stop(call: Call[Service], *, name: str) -> Result:
-    """End a recording properly; answers when its files are sealed."""
+    """End a recording properly; answers when its files are sealed. A policy's stays stopped until the next reload."""
+    call.daemon.policy_records.hold(name)
     return {"recording": await call.daemon.recordings.stop(name)}
 
 
@@ -299,11 +310,46 @@ async def record_rm(call: Call[Service], *, name: str) -> Result:
     return {"recording": await call.daemon.recordings.remove(name)}
 
 
+@method("modules.list", needs=Role.VIEWER)
+async def modules_list(call: Call[Service]) -> Result:
+    """DAMON's modules of this kernel: which is on, whose it is, its parameters as the kernel prints them."""
+    return {"modules": await call.daemon.modules.all()}
+
+
+@method("modules.show", needs=Role.VIEWER)
+async def modules_show(call: Call[Service], *, name: str) -> Result:
+    """One module, each parameter with value, unit, meaning and whether it can be written."""
+    return await call.daemon.modules.show(name)
+
+
+@method("modules.write", needs=Role.OPERATOR)
+async def modules_write(
+    call: Call[Service],
+    *,
+    name: str,
+    parameters: dict[str, Any] | None = None,
+    enabled: bool | None = None,
+    commit: bool = False,
+    take_over: bool = False,
+    dry_run: bool = False,
+) -> Result:
+    """Change parameters of a module (as text with units), and enable it, disable it, or make it read them."""
+    return await call.daemon.modules.write(
+        name, parameters or {}, enabled=enabled, commit=commit, take_over=take_over, dry_run=dry_run
+    )
+
+
 @method("log.list", needs=Role.VIEWER)
 async def log_list(call: Call[Service], *, since_s: float | None = None, last: int | None = None) -> Result:
     """Who changed what, oldest first: since a time (seconds after the epoch), or the `last` changes."""
     since_ns = int((since_s or 0) * 1e9)
     return {"entries": call.daemon.audit.entries(since_ns=since_ns, last=last)}
+
+
+@method("metrics.get", needs=Role.VIEWER)
+async def metrics_get(call: Call[Service]) -> Result:
+    """The samples of all metrics by name: label values, and a number or a histogram's buckets and sum."""
+    return {"metrics": await call.daemon.meters.families()}
 
 
 @method("stream.subscribe", needs=Role.VIEWER)
@@ -336,12 +382,56 @@ async def stream_unsubscribe(call: Call[Service], *, subscription: int) -> Resul
     return {"lost": call.daemon.streams.unsubscribe(call.outbox, subscription)}
 
 
+@method("diagnose.survey", needs=Role.VIEWER)
+async def diagnose_survey(call: Call[Service]) -> Result:
+    """What this machine and the daemon's own rights offer to DAMON, by reading only."""
+    daemon = call.daemon
+    return await daemon.kernel_thread.run(survey, daemon.kernel)
+
+
 @method("features.list", needs=Role.VIEWER)
 async def features(call: Call[Service]) -> Result:
     """What this kernel's DAMON has and lacks."""
     daemon = call.daemon
     known = await daemon.kernel_thread.run(daemon.owner.features)
     return known.to_wire()
+
+
+@method("trace.open", needs=Role.VIEWER)
+async def trace_open(call: Call[Service], *, events: list[str] | None = None) -> Result:
+    """Listen to DAMON's trace events (all, or those named) with a ring of one's own; trace.read tells them."""
+    return await call.daemon.listeners.open(events or [])
+
+
+@method("trace.read", needs=Role.VIEWER)
+async def trace_read(call: Call[Service], *, listener: int, wait_s: float = 1.0) -> Result:
+    """The events since the last read, after waiting up to 5 s for some; who does not read for 15 s is forgotten."""
+    return await call.daemon.listeners.read(listener, wait_s)
+
+
+@method("trace.close", needs=Role.VIEWER)
+async def trace_close(call: Call[Service], *, listener: int) -> Result:
+    """Listen no more."""
+    await call.daemon.listeners.close(listener)
+    return {}
+
+
+@method("machine.layout", needs=Role.VIEWER)
+async def layout(call: Call[Service]) -> Result:
+    """The physical memory: what is where, and which node and memory block it belongs to."""
+    daemon = call.daemon
+    found = await daemon.kernel_thread.run(daemon.kernel.proc.memory_layout)
+    return {"resources": found.resources, "blocks": found.blocks}
+
+
+@method("machine.info", needs=Role.VIEWER)
+async def machine_info(call: Call[Service]) -> Result:
+    """What the kernel's DAMON has (as features.list), where its file systems are, its modules and their parameters."""
+    daemon = call.daemon
+    known = await daemon.kernel_thread.run(daemon.owner.features)
+    mounts = await daemon.kernel_thread.run(daemon.kernel.proc.mounts)
+    modules = {item.name: item.parameters for item in await daemon.kernel_thread.run(kernel_modules, daemon.kernel)}
+    return {**daemon.version(), "mounts": mounts, "modules": modules, "features": known.to_wire()["features"]}
 
 
 @method("machine.node_ram", needs=Role.VIEWER)

@@ -6,7 +6,7 @@ All work is the reconciler's, in the kernel thread. Without policies nothing wak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from damod.policy.document import Guard
 from damod.policy.fit import lacking
 from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
-from damod.policy.reconcile import Reconciler, State
+from damod.policy.reconcile import Reconciler
+from damod.policy.roster import State
 from damod.policy.text import spelled
 from damod.spec.kdamond import Kdamond, parse_kdamonds
 from damod.spec.scheme import SchemeStats
@@ -52,6 +53,8 @@ class Policies:
         self._changed = changed
         self._clock = kernel.clock
         self._told: dict[str, tuple[str, str]] = {}
+        self.on_look: Callable[[], None] = lambda: None
+        """Called when the policies have been looked after."""
         self._wake = asyncio.Event()
 
     async def reload(self) -> None:
@@ -59,6 +62,7 @@ class Policies:
         await self._thread.run(self._reload)
         self._note()
         self._wake.set()
+        self.on_look()
 
     async def keep(self) -> None:
         """Look whenever it is due, until cancelled."""
@@ -78,6 +82,7 @@ class Policies:
                 log.exception("policies could not be looked after")
                 await asyncio.sleep(self.reconciler.check_s)
             self._note()
+            self.on_look()
             if self.summary() != before:
                 self._tell(self.summary())
 
@@ -98,6 +103,7 @@ class Policies:
         finally:
             self._note()
             self._wake.set()
+            self.on_look()
 
     def _note(self) -> None:
         """Tell what is different since the last time."""
@@ -178,7 +184,23 @@ class Policies:
         documents = load(self.reconciler.directories)
         by_name = {item.name: item for item in documents}
         steps, reasons = self.reconciler.preview(documents)
-        return {"steps": [self._step(step, by_name.get(step.name)) for step in steps], "reasons": reasons}
+        return {
+            "steps": [self._step(step, by_name.get(step.name)) for step in steps],
+            "records": self._record_changes(documents, set(reasons)),
+            "reasons": reasons,
+        }
+
+    def _record_changes(self, documents: Sequence[Document], idle: set[str]) -> list[dict[str, str]]:
+        """Of policies that would run: whose recording would begin, end or begin anew."""
+        now, found = self.reconciler.records(), []
+        for document in documents:
+            name, policy = document.name, document.policy
+            record = policy.record if policy and policy.enabled and name not in idle else None
+            if record == now.get(name) or (policy is None and not document.masked):
+                continue
+            step = "record" if name not in now else "record no longer" if record is None else "record anew"
+            found.append({"name": name, "step": f"{step} {name}", "line": document.of("record")})
+        return found
 
     def _step(self, step: Step, document: Document | None) -> dict[str, Any]:
         return {
@@ -205,7 +227,8 @@ class Policies:
         return {"policies": self.reconciler.verify()}
 
     def apply(self, name: str, probation_s: float | None, shadow: bool) -> dict[str, Any]:
-        """Run a policy until the next reload, guarded or as a shadow."""
+        """Run a policy, as its file says now, until the next reload; guarded or as a shadow."""
+        self.reconciler.load(forget=False, only=name)
         guard = None
         if probation_s is not None:
             policy = self.reconciler.state(name).document.policy

@@ -24,10 +24,14 @@ from damod.daemon.audit import Audit, spelled
 from damod.daemon.children import Follower
 from damod.daemon.feeds import Snapshots, Stats, Status
 from damod.daemon.kernel_thread import KernelThread
+from damod.daemon.listening import Listeners
 from damod.daemon.lock import RuntimeLock, own_directory
 from damod.daemon.look import Looker
+from damod.daemon.meters import Meters
+from damod.daemon.modules import Modules
 from damod.daemon.owner import Owner
 from damod.daemon.policies import Policies
+from damod.daemon.policy_records import PolicyRecords
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
 from damod.errors import DamodError
@@ -69,7 +73,9 @@ class Service:
         self.kernel_thread = KernelThread()
         self.owner = Owner(kernel, Path(settings.state_dir))
         self.looker = Looker(kernel, self.owner, self.kernel_thread)
+        self.listeners = Listeners(kernel)
         self.follower = Follower(kernel, self.owner, self.kernel_thread)
+        self.modules = Modules(kernel, self.owner, self.kernel_thread)
         self.recordings = Recordings(
             kernel,
             self.owner,
@@ -92,6 +98,8 @@ class Service:
         self.audit = Audit(
             Path(settings.state_dir), kernel.clock.time_ns, lambda entry: self.streams.publish("log", "log", entry)
         )
+        self.policy_records = PolicyRecords(self.recordings, self.policies.reconciler, self.kernel_thread)
+        self.policies.on_look = self.recordings.on_end = self.policy_records.wake
         self._reread = reread
         self._notifier = Notifier()
         self._tasks: asyncio.TaskGroup | None = None
@@ -102,6 +110,9 @@ class Service:
         self._socket_path = settings.socket
         self._server = Server(registry, self, _access(settings), _limits(settings), self._changed)
         self.streams = Streams(self._stream_failed)
+        self.meters = Meters(
+            self._metered, lambda patience_s: self.looker.snapshot(source="ring", timeout_s=patience_s)
+        )
         self._snapshots = Snapshots(kernel, self.owner, self.kernel_thread, self.streams)
         self._status_feed = Status(self.streams, self._stream_status)
         self.streams.feeds = {
@@ -127,6 +138,7 @@ class Service:
             self.policies.reconciler.generation = self.audit.generation()
             await self.recordings.restore()
             await self.follower.update()
+            await self.meters.serve(self.settings.metrics_address, self.settings.metrics_textfile)
             listener = self._listener(held)
             loop = asyncio.get_running_loop()
             for number, act in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
@@ -136,8 +148,10 @@ class Service:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
                 watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
+                records = tasks.create_task(self.policy_records.keep(), name="records of policies")
                 self._notifier.ready(self._summary())
                 log.info("ready", socket=self._socket_path, kernel=self.kernel.name, release=self.kernel.release)
                 if self._server.access.operator_gid is None:
@@ -152,14 +166,17 @@ class Service:
                 self._tasks = None
                 watchdog.cancel()
                 keeper.cancel()
+                records.cancel()
                 if self._reloading is not None:
                     self._reloading.cancel()
+                await self.meters.close(self.settings.metrics_textfile)
                 await self._server.stop(REQUEST_GRACE_S)
                 await self.streams.close()
             await self._snapshots.close(0.05)
             await self.recordings.close(RECORDER_GRACE_S)
             await self.follower.close()
             await self.looker.close(KERNEL_GRACE_S / 2)
+            await self.listeners.close_all(KERNEL_GRACE_S / 2)
             if await self.kernel_thread.close(KERNEL_GRACE_S / 2):
                 self.kernel.close()
             else:
@@ -256,6 +273,21 @@ class Service:
             "daemon": {"cpu_ns": time.process_time_ns(), "rss_bytes": rss_bytes()},
         }
 
+    async def _metered(self) -> Mapping[str, Any]:
+        """What the metrics need of the daemon's parts."""
+        recordings = self.recordings.all()
+        return {
+            "status": await self.status(),
+            "stats": await self.stats(),
+            "policies": (await self.kernel_thread.run(self.policies.rows))["policies"],
+            "recordings": recordings,
+            "lost": {
+                "streams": self._snapshots.lost,
+                "recordings": sum(int(item["lost"]) for item in recordings),
+            },
+            "streams_lost": self.streams.lost_events,
+        }
+
     async def _stream_status(self) -> Mapping[str, Any]:
         """The status without what moves all the time."""
         seen = dict(await self.status())
@@ -310,7 +342,7 @@ class Service:
             "policies": self.policies.brief(),
             "policy_generation": self.policies.reconciler.generation,
             "recordings": [item for item in self.recordings.all() if item["running"]],
-            "problems": [*seen["problems"], *self.recordings.problems()],
+            "problems": [*seen["problems"], *self.recordings.problems(), *self.policy_records.problems()],
         }
 
     def _locked_directories(self) -> list[str]:

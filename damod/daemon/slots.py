@@ -100,11 +100,13 @@ class Owned:
 
 @dataclass(frozen=True)
 class Slots:
-    """All that is remembered: our slots, the size of the pool we allocated (0: none), modules we switched off."""
+    """All that is remembered: our slots, the size of the pool we allocated (0: none), modules we switched off and those
+    that we were told to switch on."""
 
     pool: int = 0
     owned: dict[int, Owned] = field(default_factory=dict)
     switched_off: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
     def with_slot(self, item: Owned) -> Slots:
         return replace(self, owned={**self.owned, item.slot: item})
@@ -143,7 +145,7 @@ class RuntimeDir:
             if data["version"] != _VERSION:
                 raise ValueError(f"version {data['version']} instead of {_VERSION}")
             owned = {int(slot): Owned.from_json(int(slot), item) for slot, item in data["slots"].items()}
-            return Slots(int(data["pool"]), owned, tuple(data["switched_off"]))
+            return Slots(int(data["pool"]), owned, tuple(data["switched_off"]), tuple(data.get("modules", ())))
         except (ValueError, KeyError, TypeError, AttributeError, DamodError) as exc:
             raise ValueError(f"{self.file} cannot be read: {exc}") from exc
 
@@ -153,7 +155,8 @@ class RuntimeDir:
         self._texts = {
             slot: known.get(slot) or (item, json.dumps(item.to_json())) for slot, item in sorted(slots.owned.items())
         }
-        head = json.dumps({"version": _VERSION, "pool": slots.pool, "switched_off": list(slots.switched_off)})
+        modules = {"switched_off": list(slots.switched_off), "modules": list(slots.modules)}
+        head = json.dumps({"version": _VERSION, "pool": slots.pool, **modules})
         items = ",\n".join(f'"{slot}": {text}' for slot, (_, text) in self._texts.items())
         partial = self.file.with_suffix(".json.part")
         with open(partial, "w") as out:

@@ -75,9 +75,9 @@ class View:
         self._reap()
         return rows
 
-    def watched(self, slot: int | None = None) -> list[Watched]:
-        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that the kernel is
-        asked for the intervals it has tuned."""
+    def watched(self, slot: int | None = None, *, tuned: bool = True) -> list[Watched]:
+        """Every kdamond that runs, or the one in `slot`, as a looker needs it. Reads only, except that (`tuned`) the
+        kernel is asked for the intervals it has tuned, which waits for it."""
         self._reap()
         found = []
         for life in self._lives():
@@ -88,7 +88,7 @@ class View:
                 (context,) = (item.now if item else reader.kdamond(self.kernel, life.slot)).contexts
                 sample_us, aggr_us = context.intervals.sample_us, context.intervals.aggr_us
                 goal = context.intervals.intervals_goal
-                if goal.active and item:
+                if goal.active and item and tuned:
                     sample_us, aggr_us = Control(self.kernel, self.features()).tuned_intervals(life.slot)
             except (NotFound, FileNotFoundError):
                 continue  # ended while we looked
@@ -166,8 +166,8 @@ class View:
 
         {"sets": names, "kdamonds": [{"index", "state", "pid", "name", "owner", "started_ns", "ops", "actions",
         "followed": number of processes watched, None unless children are followed}] (ours and others'),
-        "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None},
-        "problems": sentences}.
+        "slots": {"pool", "free"}, "modules": {name of an enabled one: its kdamond's pid or None}, "own_modules": names
+        of those that damod was told to enable, "problems": sentences}.
         """
         self._reap()
         return {
@@ -175,6 +175,7 @@ class View:
             "kdamonds": [self._brief(life) for life in self._lives() if life.on],
             "slots": {"pool": self._slots.pool, "free": len(self._free())},
             "modules": {module.name: module.pid for module in modules.enabled(self.kernel)},
+            "own_modules": list(self._slots.modules),
             "problems": self.problems(),
         }
 
@@ -233,7 +234,9 @@ class View:
         self._dir.save(self._slots)
 
     def _reap(self) -> None:
-        """Forget slots whose kdamond ended by itself, and say why."""
+        """Forget slots whose kdamond ended by itself, and modules of ours that are off; say why."""
+        if self._slots.modules:
+            self._reap_modules()
         if not self._slots.owned:
             return
         ours = {life.slot for life in self._lives() if self._is_ours(life)}
@@ -250,8 +253,38 @@ class View:
         self._problems.append(f"kdamond {item.slot} (pid {item.pid}) of the set {item.name!r} has ended: {why}")
         self._disown(item.slot)
 
+    def _reap_modules(self) -> None:
+        on = {module.name for module in modules.enabled(self.kernel)}
+        for name in self._slots.modules:
+            if name not in on and name not in self._slots.switched_off:
+                self._problems.append(
+                    f"the module {name}, which damod had enabled, is off: somebody else disabled it, or the kernel did"
+                    " (see dmesg)"
+                )
+                self.own_module(name, False)
+        self._restore_modules_if_idle()
+
+    def own_module(self, name: str, on: bool) -> None:
+        """Remember that we were told to switch a module on (so it is ours, also after a restart), or off."""
+        others = tuple(item for item in self._slots.modules if item != name)
+        off = tuple(item for item in self._slots.switched_off if item != name)
+        self._slots = replace(self._slots, modules=(*others, name) if on else others, switched_off=off)
+        self._save()
+
+    def own_modules(self) -> tuple[str, ...]:
+        """The modules that we were told to switch on and that are on."""
+        self._reap()
+        return self._slots.modules
+
+    def restore_modules(self) -> list[str]:
+        """Switch on again what we had switched off, if nothing of ours runs any more; what was, as sentences."""
+        before = self._slots.switched_off
+        self._restore_modules_if_idle()
+        on = {module.name for module in modules.enabled(self.kernel)} if before else set()
+        return [f"{name} is on again" for name in before if name in on]
+
     def _restore_modules_if_idle(self) -> None:
-        if not self._slots.owned:
+        if not self._slots.owned and not set(self._slots.modules) - set(self._slots.switched_off):
             self._restore_modules()
 
     def _restore_modules(self) -> None:

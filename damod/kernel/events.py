@@ -62,6 +62,22 @@ def parse(text: str) -> Format:
     return Format(name[1], int(number[1]), fields)
 
 
+def print_format(text: str) -> tuple[str, list[str]]:
+    """How the kernel prints an event, from its `format` file: a text with ``%`` places, and what each shows.
+
+    What is shown is the name of a field, or ``hex:`` and the name of an array. ("", []) where that is not understood.
+    """
+    match = re.search(r'^print fmt: "((?:[^"\\\\]|\\\\.)*)"(.*)$', text, re.MULTILINE)
+    if match is None:
+        return "", []
+    shown = [
+        plain or f"hex:{array}"
+        for plain, array in re.findall(r"REC->(\w+)|__print_hex\(__get_dynamic_array\((\w+)\)", match[2])
+    ]
+    form = re.sub(r"%[0-9]*[hlz]*[dux]", "%d", match[1])
+    return (form, shown) if form.count("%") == len(shown) else ("", [])
+
+
 def _field(declaration: str, offset: str, size: str, signed: str | None) -> Field:
     dynamic = declaration.startswith(_DATA_LOC)
     words = declaration.removeprefix(_DATA_LOC).strip()

@@ -118,6 +118,17 @@ class ProcessEvents(Protocol):
     def close(self) -> None: ...
 
 
+class MemoryLayout(NamedTuple):
+    """Physical memory, ascending.
+
+    `resources` are [start, end) and name of what /proc/iomem has at its top level, `blocks` [start, end), NUMA node and
+    state ("online", "offline", ...) of the memory blocks, neighbours that are alike as one.
+    """
+
+    resources: list[tuple[int, int, str]]
+    blocks: list[tuple[int, int, int, str]]
+
+
 class Proc(Protocol):
     """What /proc and /sys/devices say about processes, cgroups, memory and NUMA nodes."""
 
@@ -151,6 +162,14 @@ class Proc(Protocol):
         """[start, end) of the memory of one NUMA node; LookupError if there is no such node."""
         ...
 
+    def mounts(self) -> dict[str, str]:
+        """Where sysfs, tracefs and debugfs are mounted, by these names; what is not mounted is left out."""
+        ...
+
+    def memory_layout(self) -> MemoryLayout:
+        """What is where in physical memory. Raises OSError where that may not be seen."""
+        ...
+
     def meminfo(self) -> dict[str, int]:
         """/proc/meminfo in bytes."""
         ...
@@ -181,6 +200,10 @@ class Proc(Protocol):
 
     def vmstat(self) -> dict[str, int]:
         """/proc/vmstat: counts of pages and events since boot."""
+        ...
+
+    def kernel_config(self) -> Mapping[str, str] | None:
+        """How the kernel was built, as far as DAMON is concerned: CONFIG_... -> "y", "m", "n"; None: it is not told."""
         ...
 
     def memory_pressure_us(self) -> int | None:

@@ -1,8 +1,8 @@
-"""The special-purpose DAMON modules: damon_stat, damon_reclaim, damon_lru_sort.
+"""The special-purpose DAMON modules: damon_stat, damon_reclaim, damon_lru_sort, and what else has a damon_ name.
 
 Their parameters are files below /sys/module. While one of them is enabled the kernel refuses to start any other
 kdamond (**verified**: EBUSY with damon_stat, which Debian's kernels from 6.17 on enable by default), and the other way
-round.
+round. What the parameters mean is in `parameters`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from damod.errors import NotFound
-from damod.kernel import paths
+from damod.kernel import parameters, paths
 from damod.kernel.interface import Kernel
 from damod.kernel.refusal import refused
 
-NAMES = ("damon_stat", "damon_reclaim", "damon_lru_sort")
 _ON = ("Y", "1")
 
 
@@ -27,39 +26,69 @@ class Module:
 
     @property
     def enabled(self) -> bool:
-        return self.parameters.get("enabled", "N") in _ON
+        return self.parameters.get(parameters.ENABLED, "N") in _ON
+
+    @property
+    def committing(self) -> bool:
+        """Whether it was told to read its parameters again and has not done so yet. Nothing may be written then."""
+        return self.enabled and self.parameters.get(parameters.COMMIT, "N") in _ON
 
     @property
     def pid(self) -> int | None:
         """The module's kdamond, where the kernel tells (damon_stat does since 7.2)."""
-        number = int(self.parameters.get("kdamond_pid", "-1"))
+        number = int(self.parameters.get(parameters.PID, "-1"))
         return number if number > 0 else None
 
 
+def names(kernel: Kernel) -> list[str]:
+    """The modules that this kernel has, those of every kernel first."""
+    try:
+        found = {name for name in kernel.modules.names() if name.startswith(parameters.PREFIX)}
+    except OSError:
+        return []
+    known = [name for name in parameters.ABOUT if name in found]
+    others = sorted(found - set(known))
+    return known + [name for name in others if kernel.modules.exists(paths.module(name, parameters.ENABLED))]
+
+
 def modules(kernel: Kernel) -> list[Module]:
-    """The modules that this kernel has."""
-    return [module for name in NAMES if (module := _read(kernel, name))]
+    """The modules that this kernel has, with their parameters."""
+    return [module for name in names(kernel) if (module := _read(kernel, name))]
+
+
+def module(kernel: Kernel, name: str) -> Module:
+    """One of them by its full name or without ``damon_``. Raises NotFound."""
+    found = _read(kernel, parameters.full_name(name)) if name.isidentifier() else None
+    if found is None:
+        there = ", ".join(names(kernel))
+        raise NotFound(
+            f"this kernel ({kernel.release}) has no module {parameters.full_name(name)}",
+            hint=f"it has {there}" if there else "it was built without DAMON's modules",
+        )
+    return found
 
 
 def enabled(kernel: Kernel) -> list[Module]:
     """Those that run now and so keep everybody else from starting."""
-    return [module for name in NAMES if _is_on(kernel, name) and (module := _read(kernel, name)) and module.enabled]
+    return [
+        module for name in names(kernel) if _is_on(kernel, name) and (module := _read(kernel, name)) and module.enabled
+    ]
 
 
 def _is_on(kernel: Kernel, name: str) -> bool:
     try:
-        return kernel.modules.read(paths.module(name, "enabled")).strip() in _ON
+        return kernel.modules.read(paths.module(name, parameters.ENABLED)).strip() in _ON
     except OSError:
         return False
 
 
 def _read(kernel: Kernel, name: str) -> Module | None:
     try:
-        names = kernel.modules.names(paths.module(name))
+        files = kernel.modules.names(paths.module(name))
     except OSError:
         return None
     values: dict[str, str] = {}
-    for parameter in sorted(names):
+    for parameter in sorted(files):
         try:
             values[parameter] = kernel.modules.read(paths.module(name, parameter)).strip()
         except OSError:
@@ -75,7 +104,7 @@ def write(kernel: Kernel, name: str, parameter: str, value: str) -> None:
     except FileNotFoundError as exc:
         raise NotFound(
             f"setting {parameter} of {name}, but this kernel ({kernel.release}) has no such parameter",
-            hint="`damoctl status` lists the DAMON modules of this kernel",
+            hint="`damoctl module list` lists the DAMON modules of this kernel",
         ) from exc
     except OSError as exc:
         raise refused(f"setting {parameter} of {name} to {value}", where, exc.errno or 0) from exc
@@ -83,4 +112,4 @@ def write(kernel: Kernel, name: str, parameter: str, value: str) -> None:
 
 def switch(kernel: Kernel, name: str, on: bool) -> None:
     """Enable or disable a module."""
-    write(kernel, name, "enabled", "Y" if on else "N")
+    write(kernel, name, parameters.ENABLED, "Y" if on else "N")

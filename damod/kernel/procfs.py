@@ -5,20 +5,29 @@ A process that vanishes while it is looked at is an answer (None, False), not an
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from damod.kernel.interface import ProcessEvents
+from damod.kernel.interface import MemoryLayout, ProcessEvents
 from damod.kernel.procevents import NetlinkEvents
 
 _GONE = (FileNotFoundError, ProcessLookupError)
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # Places in /proc/PID/stat, counted from the state, which follows the command's closing parenthesis.
 _STATE, _UTIME, _STIME, _NUM_THREADS, _STARTTIME = 0, 11, 12, 17, 19
-_RAM_LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : System RAM$", re.MULTILINE)
+_RAM = "System RAM"
+_IOMEM_LINE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : (.*)$", re.MULTILINE)
 _MEMORY_BLOCK = re.compile(r"memory(\d+)")
+
+_CONFIG = re.compile(r"^(?:# )?(CONFIG_[A-Z0-9_]+)(?:=([ym])| is not set)$", re.MULTILINE)
+CONFIG = (
+    *("DAMON", "DAMON_VADDR", "DAMON_PADDR", "DAMON_SYSFS", "DAMON_RECLAIM", "DAMON_LRU_SORT", "DAMON_STAT"),
+    *("DAMON_STAT_ENABLED_DEFAULT", "TRACING", "PSI", "MEMCG", "SWAP", "NUMA", "PROC_EVENTS"),
+)
+"""The options that damod or a scheme may need."""
 
 Ranges = list[tuple[int, int]]
 
@@ -26,8 +35,9 @@ Ranges = list[tuple[int, int]]
 class LinuxProc:
     """`interface.Proc` on `/proc` and `/sys/devices/system`."""
 
-    def __init__(self, proc_root: Path, sysfs_root: Path) -> None:
+    def __init__(self, proc_root: Path, sysfs_root: Path, boot: Path = Path("/boot")) -> None:
         self._proc = proc_root
+        self._boot = boot
         self._system = sysfs_root / "devices/system"
         self._cgroups = sysfs_root / "fs/cgroup"
 
@@ -80,11 +90,50 @@ class LinuxProc:
         return (root / path[1:]).is_dir()
 
     def system_ram(self) -> Ranges:
+        return [(start, end) for start, end, name in self._resources() if name == _RAM]
+
+    def _resources(self) -> list[tuple[int, int, str]]:
         path = self._proc / "iomem"
-        ranges = [(int(first, 16), int(last, 16) + 1) for first, last in _RAM_LINE.findall(path.read_text())]
-        if ranges and all(span == (0, 1) for span in ranges):
+        found = [
+            (int(first, 16), int(last, 16) + 1, name) for first, last, name in _IOMEM_LINE.findall(path.read_text())
+        ]
+        if found and all(item[:2] == (0, 1) for item in found):
             raise PermissionError(13, "addresses are shown as zero to those who lack CAP_SYS_ADMIN", str(path))
-        return sorted(ranges)
+        return sorted(found)
+
+    def mounts(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for words in map(str.split, (self._proc / "mounts").read_text().splitlines()):
+            if words[2] in ("sysfs", "tracefs", "debugfs"):
+                found.setdefault(words[2], words[1])
+        return found
+
+    def memory_layout(self) -> MemoryLayout:
+        resources = self._resources()
+        blocks = sorted(self._blocks())
+        if not blocks:  # a kernel without memory hotplug
+            blocks = [(start, end, 0, "online") for start, end, name in resources if name == _RAM]
+        joined: list[tuple[int, int, int, str]] = []
+        for start, end, node, state in blocks:
+            if joined and joined[-1][1:] == (start, node, state):
+                joined[-1] = (joined[-1][0], end, node, state)
+            else:
+                joined.append((start, end, node, state))
+        return MemoryLayout(resources, joined)
+
+    def _blocks(self) -> Iterator[tuple[int, int, int, str]]:
+        memory = self._system / "memory"
+        if not memory.is_dir():
+            return
+        size = int((memory / "block_size_bytes").read_text(), 16)
+        for path in memory.iterdir():
+            if match := _MEMORY_BLOCK.fullmatch(path.name):
+                nodes = [int(link.name[4:]) for link in path.glob("node*") if link.name[4:].isdigit()]
+                try:
+                    state = (path / "state").read_text().strip()
+                except _GONE:
+                    continue
+                yield int(match[1]) * size, (int(match[1]) + 1) * size, nodes[0] if nodes else 0, state
 
     def numa_node_ram(self, nid: int) -> Ranges:
         nodes = self._system / "node"
@@ -104,6 +153,19 @@ class LinuxProc:
             words = rest.split()
             found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
         return found
+
+    def kernel_config(self) -> dict[str, str] | None:
+        try:
+            text = gzip.decompress((self._proc / "config.gz").read_bytes()).decode()
+        except OSError:
+            try:
+                release = (self._proc / "sys/kernel/osrelease").read_text().strip()
+                text = (self._boot / f"config-{release}").read_text()
+            except OSError:
+                return None
+        found = {match[1]: match[2] or "n" for match in _CONFIG.finditer(text)}
+        # An option that the release does not know, or whose parent is off, is not mentioned at all.
+        return {f"CONFIG_{name}": found.get(f"CONFIG_{name}", "n") for name in CONFIG}
 
     def numa_nodes(self) -> list[int]:
         try:

@@ -24,7 +24,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
 from damod.access.snapshot import Regions
@@ -74,6 +74,11 @@ class Run:
         words = memoryview(self.page)[self.at : self.at + many * self.size].cast("I")[:: self.size // 4]
         # Each word is type_len + 32 * delta, and type_len is the same in all.
         return self.base_ns + ((sum(words) - many * (words[0] & 31)) >> 5)
+
+    def times(self) -> list[int]:
+        """The time stamps of all its events."""
+        words = memoryview(self.page)[self.at : self.at + self.count * self.size].cast("I")[:: self.size // 4]
+        return list(accumulate((word >> 5 for word in words), initial=self.base_ns))[1:]
 
     def columns(self, names: tuple[str, ...], first: int = 0, count: int | None = None) -> list[tuple[Any, ...]]:
         """The values of fields as one tuple each, of `count` events from `first` on. KeyError for an unknown field."""

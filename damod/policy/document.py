@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from damod.policy.memory import DESTRUCTIVE, hot_bound
-from damod.spec.base import Bytes, Count, Flag, Micros, Permil, Spec
+from damod.spec.base import Bytes, Count, Flag, Micros, Permil, Seconds, Spec
 from damod.spec.kdamond import Kdamond
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -19,8 +19,15 @@ Acknowledgement = Literal["no_quota", "hot_memory"]
 PROCESS_SELECTORS = ("pid_file", "command", "executable", "cgroup", "systemd_unit")
 
 
+def _one_key(schema: dict[str, Any]) -> None:
+    """What `Selector._exactly_one` says, for editors."""
+    schema["oneOf"] = [{"required": [name]} for name in schema["properties"] if name != "kdamond"]
+
+
 class Selector(Spec):
     """One way to say which memory: exactly one key, and `kdamond` if it is not for all. Patterns are the shell's."""
+
+    model_config = ConfigDict(json_schema_extra=_one_key)
 
     kdamond: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="the kdamond it is for, counted from 0 (default: all that it fits)"
@@ -84,6 +91,35 @@ class Guard(Spec):
     cpu: Permil | None = Field(default=200, description="share of a CPU that the daemon and the kdamonds take")
 
 
+RecordKind = Literal["access", "cpu_profile", "mem_footprint", "vmas", "proc_stats", "damon_trace_events"]
+RecordType = Literal["parquet", "json_compressed", "json", "perf_script"]
+
+
+class Record(Spec):
+    """What is recorded of a policy for as long as its kdamonds run. A bare number of a time is seconds."""
+
+    kinds: tuple[RecordKind, ...] = Field(
+        default=("access", "mem_footprint", "vmas", "proc_stats"), min_length=1, description="what to record"
+    )
+    snapshot_sec: Seconds | None = Field(
+        default=None, gt=0, description="record a snapshot this often instead of every aggregation"
+    )
+    out: str = Field(default="damon.data", pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$", description="the files' name")
+    output_type: RecordType = Field(default="parquet", description="the type of the finished files")
+    output_permission: str = Field(default="600", pattern="^[0-7]{3}$", description="permission of the files, octal")
+    output_flush_sec: Seconds = Field(default=3600, gt=0, description="begin a new file so often")
+    keep_age: Seconds | None = Field(default=None, gt=0, description="remove files that are older than this")
+    keep_bytes: Bytes | None = Field(default=None, gt=0, description="remove the oldest files beyond this size")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_permission(cls, data: Any) -> Any:
+        # 640 is a number to YAML, and three octal digits to people.
+        if isinstance(data, dict) and type(data.get("output_permission")) is int:
+            return {**data, "output_permission": str(data["output_permission"])}
+        return data
+
+
 class Policy(Spec):
     """One policy file. Frozen; `Policy.of` parses, so that targets may be filled in later."""
 
@@ -105,6 +141,7 @@ class Policy(Spec):
     drift: Literal["repair", "report"] = Field(
         default="repair", description="what to do when somebody else changes a parameter"
     )
+    record: Record | None = Field(default=None, description="record it while it runs; `{}` with the defaults")
     guard: Guard | None = Field(default=None, description="watch each change and roll it back when it hurts")
     acknowledge: tuple[Acknowledgement, ...] = Field(
         default=(),

@@ -7,7 +7,6 @@ other lists as a whole; null gives a key its default back. What is wrong with on
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import types
@@ -20,6 +19,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from damod.errors import UsageError
+from damod.near import near
 from damod.policy.document import Policy
 from damod.policy.text import MAX_BYTES, Path, Place, Problem, parse, path_of, spelled
 from damod.spec.filter import LAYER
@@ -227,7 +227,7 @@ def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
             at, message = path_of(named[1]), named[2]
     if kind == "extra_forbidden":
         known = sorted({name for model in _models(error["loc"][:-1]) for name in model.model_fields})
-        message = f"there is no such key{_near(str(at[-1]), known)}; allowed here: {', '.join(known)}"
+        message = f"there is no such key{near(str(at[-1]), known)}; allowed here: {', '.join(known)}"
     elif kind == "missing":
         message = "is missing"
     elif kind in ("literal_error", "union_tag_invalid"):
@@ -237,7 +237,7 @@ def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
         if kind == "union_tag_invalid":
             given = context.get("tag")
             at = (*at, "filter_type")
-        message = f"{_short(given)} is none of {', '.join(allowed)}{_near(str(given), allowed)}"
+        message = f"{_short(given)} is none of {', '.join(allowed)}{near(str(given), allowed)}"
     elif kind not in ("value_error", "union_tag_not_found"):
         message = f"{_short(error.get('input'))}: {message[:1].lower()}{message[1:]}"
     return Problem(document.place(at), spelled(at), message)
@@ -277,11 +277,6 @@ def _within(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) is typing.Literal:
         return []
     return [model for part in get_args(annotation) for model in _within(part)]
-
-
-def _near(word: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word[:100], list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _short(value: Any) -> str:

@@ -49,6 +49,19 @@ class Assembler:
         self._parts: dict[Key, Rows] = {}
         self._ended_ns: dict[Key, int | None] = {}
         self._sample_us: dict[int, int] = {}
+        # What a change replaced, by series, until the lengths of the aggregations show that it has come.
+        self._before: dict[Key, Intervals] = {}
+
+    def given(self, pid: int, intervals: Intervals) -> None:
+        """A kdamond has these intervals from now on; what the kernel made of others before no longer counts.
+
+        Aggregations that ended before the change may still be in the ring: their length tells them.
+        """
+        if self.intervals.get(pid) != intervals:
+            if pid in self.intervals:
+                self._before |= {key: self.intervals[pid] for key in self._ended_ns if key[0] == pid}
+            self.intervals[pid] = intervals
+            self._sample_us.pop(pid, None)
 
     def feed(self, read: Read) -> list[Whole]:
         """The aggregations that became whole with this read, ordered by their end."""
@@ -137,7 +150,7 @@ class Assembler:
 
     def _one(self, key: Key, rows: Rows, begin: int, end: int, tuned: Sequence[Tuned]) -> Whole:
         end_ns = int(rows.time_ns[begin])
-        intervals = self.intervals[key[0]]
+        intervals = self._in_force(key, end_ns)
         sample_us = self._sample_us.get(key[0], intervals.sample_us)
         for change in tuned:
             if change.time_ns <= end_ns:
@@ -148,6 +161,18 @@ class Assembler:
         if start_ns is None:
             start_ns = end_ns - aggr_us * 1000
         return Whole(key, start_ns, end_ns, sample_us, aggr_us, rows.take(slice(begin, end)))
+
+    def _in_force(self, key: Key, end_ns: int) -> Intervals:
+        """The intervals of an aggregation by its end; after a change the old ones while it lasts like those."""
+        now, before, start_ns = self.intervals[key[0]], self._before.get(key), self._ended_ns.get(key)
+        if before is None:
+            return now
+        if start_ns is not None:
+            lasted_us = (end_ns - start_ns) / 1000
+            if abs(lasted_us - before.aggr_us) < abs(lasted_us - now.aggr_us):
+                return before
+        del self._before[key]
+        return now
 
     def _drop(self, key: Key) -> None:
         del self._parts[key]

@@ -69,7 +69,8 @@ class Job:
 
     `out` is a file name in the directory whose handle the recorder was given. `events` is None where the daemon sends
     snapshots instead. Times are in seconds, `mode` are the files' permission bits. `selection` holds the fields of
-    `access.select.Selection`.
+    `access.select.Selection`. `segmented`: whatever is recorded becomes a segment with a directory of its own, also
+    what an interrupted recording left, so that one recording may follow another.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Job:
     wall_offset_ns: int | None = None
     perf: str | None = None
     selection: Mapping[str, Any] | None = None
+    segmented: bool = False
 
     def to_wire(self) -> Message:
         """Plain data for the control channel."""

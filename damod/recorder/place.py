@@ -89,16 +89,30 @@ class Place:
         with self.acting(), contextlib.suppress(FileNotFoundError):
             os.rename(name, new, src_dir_fd=self.directory, dst_dir_fd=into)
 
+    def names(self) -> list[str]:
+        """What the files of a segment are called, finished or not."""
+        return [name for out in (self.out, *(f"{self.out}.{side}" for side in SIDES)) for name in (out, part(out))]
+
+    def move_all(self, into: int) -> None:
+        """Move the files of a segment into a directory."""
+        for name in self.names():
+            self.move(name, into, name)
+
+    def modified_s(self) -> float | None:
+        """When the record that lies here, finished or not, was written to last; None if there is none."""
+        times = []
+        for name in (self.out, part(self.out)):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(os.stat(name, dir_fd=self.directory, follow_symlinks=False).st_mtime)
+        return max(times, default=None)
+
     def keep_old(self) -> None:
         """Give an earlier record of the same name, its side files included, the suffix .old."""
         for name in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
             self.move(name, self.directory, f"{name}.old")
 
     def claim(self) -> bool:
-        """Make way for a new `<out>.part`: that of an interrupted recording, with its side files, becomes `.old.part`.
-
-        Returns whether there was one. Raises Conflict if it is still written to.
-        """
+        """Whether there is an `<out>.part` of an interrupted recording. Raises Conflict if it is still written to."""
         name = part(self.out)
         with self.acting():
             try:
@@ -117,10 +131,13 @@ class Place:
                 ) from exc
             finally:
                 os.close(handle)
+        return True
+
+    def set_aside(self) -> None:
+        """What an interrupted recording left, with its side files, becomes `.old.part`."""
         for old in (self.out, *(f"{self.out}.{side}" for side in SIDES)):
             new = f"{self.out}.old{old.removeprefix(self.out)}"
             self.move(part(old), self.directory, part(new))
-        return True
 
     def check(self) -> None:
         """Raise NotAllowed if the caller cannot make files here, Conflict if `out` is not to be replaced."""

@@ -15,10 +15,9 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -40,15 +39,15 @@ from damod.kernel.tracefs import TraceFs
 from damod.recorder.assemble import Assembler, Intervals, Whole
 from damod.recorder.bulk import BulkReader
 from damod.recorder.channel import Channel, PipedRing, pack
-from damod.recorder.job import ACCESS, EVENTS, PROFILE, Job, Message, seal_command, watch
-from damod.recorder.perf import EVENTS_WORDS, PROFILE_WORDS, Perf
-from damod.recorder.place import SIDES, Place, part
-from damod.recorder.sides import Sides, write_kdamonds
+from damod.recorder.job import ACCESS, Job, Message, watch
+from damod.recorder.place import Place
+from damod.recorder.segment import FLUSH_S, Segment
+from damod.recorder.segments import Segments
 from damod.records.schema import RecordMeta
 from damod.records.writer import RecordWriter
 
-READ_S = 0.4
-"""How often the ring is emptied into the file: what is older than this, and a little, survives a crash."""
+READ_S = FLUSH_S
+"""How often the ring is emptied into the file."""
 SIDES_S = 1.0
 # Reads in a row of a ring that fills as fast as it is read, before somebody else is listened to.
 _READS = 16
@@ -66,8 +65,6 @@ class Counts:
     regions: int = 0
     lost: int = 0
     incomplete: int = 0
-    sealed_bytes: int = 0
-    segments: list[str] = field(default_factory=list)
 
 
 class Session:
@@ -95,11 +92,9 @@ class Session:
         self._kdamonds: Sequence[Mapping[str, Any]] = job.kdamonds
         self._assembler = Assembler({item.pid: Intervals(item.sample_us, item.aggr_us) for item in job.watches})
         self._reader: BulkReader | None = None
-        self._writer: RecordWriter | None = None
-        self._sides: Sides | None = None
-        self._perfs: list[Perf] = []
-        self._sealing: list[tuple[subprocess.Popen[bytes], str]] = []
-        self._unsealed: list[str] = []
+        self._segment: Segment | None = None
+        self.segments = Segments(self.place, job, self._complain, self._uncomplain)
+        self._closed_bytes = 0
         self._stop = ""
         self._aborted = False
         self._no_room = False
@@ -134,10 +129,9 @@ class Session:
         if not self._aborted:
             self._finish()
         if self._aborted:
-            for perf in self._perfs:
-                perf.stop()
-            for child, _ in self._sealing:
-                child.kill()
+            if self._segment:
+                self._segment.stop_perfs()
+            self.segments.kill()
         self._say({"kind": "done", **self._progress(), "state": "aborted" if self._aborted else "done"})
         return 0
 
@@ -148,17 +142,31 @@ class Session:
             known = [event_formats.parse(formats[name]) for name in self.job.events.names]
             self._reader = BulkReader(raw, header, known)
         try:
-            left = self.place.claim()
-            if not self.job.force:
-                self.place.keep_old()
-            if left:
-                # What an interrupted recording left is sealed meanwhile, as the old record that it is.
-                self._seal(self.place.directory, "", f"{self.job.out}.old")
+            self._make_way(self.place.claim())
             self._begin_segment()
         except BaseException:
             if self._reader:
                 self._reader.raw.close()
             raise
+
+    def _make_way(self, left: bool) -> None:
+        """For the new record; `left`: an interrupted recording left a part, which is sealed meanwhile."""
+        place = self.place
+        if self.job.segmented:
+            modified_s = place.modified_s()
+            if modified_s is not None:
+                name, directory = place.rotation(modified_s)
+                place.move_all(directory)
+                # Without a part there is nothing to do for the child, and that is no error.
+                self.segments.seal(directory, name)
+            return
+        if left:
+            place.set_aside()
+        if not self.job.force:
+            place.keep_old()
+        if left:
+            # As the old record that it is.
+            self.segments.seal(place.directory, "", f"{self.job.out}.old")
 
     def _ring(self) -> tuple[RawRing, str, Mapping[str, str]]:
         events = self.job.events
@@ -175,26 +183,18 @@ class Session:
             ) from exc
 
     def _begin_segment(self) -> None:
+        """Raises DiskFull, and then there is no segment."""
+        segment = Segment(self.place, self.job, self._complain)
         if ACCESS in self.job.kinds:
-            with self.place.acting():
-                self._writer = RecordWriter(
-                    self.place.directory, self.job.out, self._metadata(), mode=self.job.mode, flush_s=READ_S
-                )
-        try:
-            self._sides = Sides(self.place, self.job.kinds)
-            write_kdamonds(self.place, self._kdamonds)
-        except OSError as exc:
-            # Without room or not, the accesses are what matters.
-            self._complain(f"the side files could not be begun: {exc.strerror}")
-        wanted = ((PROFILE, "profile", PROFILE_WORDS), (EVENTS, "trace", EVENTS_WORDS))
-        self._perfs = [
-            Perf(self.place, f"{self.job.out}.{suffix}", words, self.job.perf)
-            for kind, suffix, words in wanted
-            if kind in self.job.kinds
-        ]
-        self._hear_perf()
+            segment.begin(self._metadata())
+        segment.begin_sides(self._kdamonds)
+        self._segment = segment
         self._flush_due = time.monotonic() + self.job.flush_s
         self._asked = False
+
+    @property
+    def _writer(self) -> RecordWriter | None:
+        return self._segment.writer if self._segment else None
 
     def _metadata(self) -> RecordMeta:
         self._offset_ns = self._wall_offset_ns()
@@ -278,10 +278,13 @@ class Session:
             self._aborted = True
             self._end("it was told to end at once")
         elif kind == "kdamonds":
+            if not self._stop:
+                # What is in the ring was seen before the change.
+                self._take()
             self._kdamonds = message["specs"]
             for item in map(watch, message.get("watches", ())):
                 self._watches[item.pid] = item
-                self._assembler.intervals[item.pid] = Intervals(item.sample_us, item.aggr_us)
+                self._assembler.given(item.pid, Intervals(item.sample_us, item.aggr_us))
         elif kind == "snapshots":
             self._write([(Snapshot.from_wire(wire), None) for wire in message["snapshots"]])
 
@@ -309,10 +312,10 @@ class Session:
             "state": "no room" if self._no_room else "recording",
             "snapshots": counts.snapshots,
             "regions": counts.regions,
-            "bytes": counts.sealed_bytes + growing,
+            "bytes": self._closed_bytes + growing,
             "lost": counts.lost,
             "incomplete": self._assembler.incomplete,
-            "segments": list(counts.segments),
+            "segments": list(self.segments.names),
             "problems": list(self.problems),
             "why": self._stop,
         }
@@ -322,13 +325,13 @@ class Session:
     def _tick(self) -> None:
         targets = [pid for item in self._watches.values() for pid in item.target_pids if pid]
         kdamonds = list(self._watches)
-        if self._sides and not self._no_room:
-            self._sides.take(time.time_ns(), self._monotonic_ns(), dict.fromkeys(targets), kdamonds)
-        for perf in self._perfs:
-            perf.check()
-        self._hear_perf()
-        self._reap_seals()
-        self._seal_again()
+        if self._segment:
+            if not self._no_room:
+                self._segment.take_sides(time.time_ns(), self._monotonic_ns(), dict.fromkeys(targets), kdamonds)
+            self._segment.check_perfs()
+        self.segments.reap()
+        if not self._no_room and self._has_room():
+            self.segments.seal_again()
         self._say({"kind": "progress", **self._progress()})
         if self.job.events is not None and not self.job.events.piped and not any(map(_alive, kdamonds)):
             self._end("its kdamonds have ended")
@@ -425,7 +428,8 @@ class Session:
     def _rotate(self) -> None:
         """Move what is written into a directory of its own, to be sealed there, and go on with new files."""
         self._take()
-        if self._no_room or not self._has_room():
+        segment = self._segment
+        if segment is None or self._no_room or not self._has_room():
             self._flush_due = time.monotonic() + SIDES_S
             return
         try:
@@ -435,138 +439,59 @@ class Session:
             self._flush_due = time.monotonic() + SIDES_S
             self._complain(f"the record could not be cut: {exc.strerror}")
             return
-        self._close_segment()
-        self._move(directory)
+        self._close_segment(segment)
+        segment.move(directory)
         with contextlib.suppress(DiskFull):
             self._begin_segment()
         self._no_room = self._writer is None and ACCESS in self.job.kinds
-        self._seal(directory, name)
-        self._retain()
+        self.segments.seal(directory, name)
+        self.segments.retain()
 
-    def _close_segment(self) -> None:
-        for perf in self._perfs:
-            perf.stop()
-        self._hear_perf()
-        self._perfs = []
-        try:
-            write_kdamonds(self.place, self._kdamonds)
-        except OSError as exc:
-            self._complain(f"the state of the kdamonds could not be written: {exc.strerror}")
-        if self._sides:
-            if self._sides.lost:
-                self._complain(f"{self._sides.lost} entries of the side files found no room")
-            self._sides.close()
-            self._sides = None
-        if self._writer:
-            try:
-                with self.place.acting():
-                    self._writer.close()
-            except DamodError as exc:
-                self._complain(exc.message)
-            self.counts.sealed_bytes += self._writer.bytes
-            self._writer = None
-            self._rows = self._snapshots = 0
-
-    def _move(self, directory: int) -> None:
-        out = self.job.out
-        for name in (out, *(f"{out}.{side}" for side in SIDES)):
-            self.place.move(name, directory, name)
-            self.place.move(part(name), directory, part(name))
-
-    def _seal(self, directory: int, name: str, out: str | None = None) -> None:
-        """Start a child that seals the segment in `directory`, which is closed."""
-        job = self.job
-        existing = ("--existing", "replace" if job.force else "old")
-        argv = seal_command(directory, out or job.out, job.mode, job.output_type, job.caller, *existing)
-        try:
-            child = subprocess.Popen(argv, pass_fds=(directory,), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        except OSError as exc:
-            self._complain(f"{name or self.job.out} is not sealed yet: {exc.strerror}")
-        else:
-            self._sealing.append((child, name))
-        finally:
-            if directory != self.place.directory:
-                os.close(directory)
-
-    def _reap_seals(self) -> None:
-        for entry in list(self._sealing):
-            child, name = entry
-            if child.poll() is None:
-                continue
-            said = child.communicate()[1].decode(errors="replace").strip().splitlines()
-            self._sealing.remove(entry)
-            if child.returncode:
-                what = f"{name}/{self.job.out}" if name else self.job.out
-                self._complain(f"{what} is not sealed: {said[-1] if said else child.returncode}; the .part is readable")
-                if name:
-                    self._unsealed.append(name)
-            if name and name not in self.counts.segments:
-                self.counts.segments.append(name)
-
-    def _seal_again(self) -> None:
-        """Try once more what found no room, now that there is."""
-        if not self._unsealed or self._no_room or not self._has_room():
-            return
-        names, self._unsealed = self._unsealed, []
-        self.problems = [problem for problem in self.problems if not problem.startswith(tuple(names))]
-        for name in names:
-            with contextlib.suppress(OSError):
-                self._seal(self.place.open_segment(name), name)
-
-    def _retain(self) -> None:
-        if self.job.keep_s is None and self.job.keep_bytes is None:
-            return
-        try:
-            gone = self.place.expire(time.time(), self.job.keep_s, self.job.keep_bytes)
-        except OSError as exc:
-            self._complain(f"old segments could not be removed: {exc.strerror}")
-        else:
-            self.counts.segments = [name for name in self.counts.segments if name not in gone]
+    def _close_segment(self, segment: Segment) -> None:
+        self._closed_bytes += segment.close(self._kdamonds)
+        self._segment = None
+        self._rows = self._snapshots = 0
 
     def _finish(self) -> None:
         """Seal what is left and say so. After a rotation the last segment gets a directory too, unless it is empty."""
         self._say({"kind": "progress", **self._progress(), "state": "sealing"})
-        rotated = bool(self.counts.segments or self._sealing)
-        empty = self._writer is not None and not self._writer.rows
+        segment = self._segment
+        if segment is not None:
+            self._finish_segment(segment)
+        self._wait_for_seals()
+        if not self._no_room and self._has_room():
+            self.segments.seal_again()
+        self._wait_for_seals()
+        self.segments.retain()
+
+    def _finish_segment(self, segment: Segment) -> None:
+        rotated = self.job.segmented or bool(self.segments.names or self.segments.working)
+        empty = segment.writer is not None and not segment.writer.rows
         name, directory = "", self.place.directory
         if rotated and not empty:
             try:
                 name, directory = self.place.rotation(time.time())
             except OSError as exc:
                 self._complain(f"the last segment has no directory of its own: {exc.strerror}")
-        self._close_segment()
+        self._close_segment(segment)
         if rotated and empty:
-            self._discard()
-        else:
-            if name:
-                self._move(directory)
-            self._seal(directory, name)
-        self._wait_for_seals()
-        self._seal_again()
-        self._wait_for_seals()
-        self._retain()
+            segment.discard()
+            return
+        if name:
+            segment.move(directory)
+        self.segments.seal(directory, name)
 
     def _wait_for_seals(self) -> None:
-        while self._sealing and not self._aborted:
+        while self.segments.working and not self._aborted:
             self._listen(_SEAL_POLL_S)
-            self._reap_seals()
-
-    def _discard(self) -> None:
-        """Remove the files of a segment in which nothing was recorded."""
-        with self.place.acting():
-            for suffix in ("", *(f".{side}" for side in SIDES)):
-                for name in (self.job.out + suffix, part(self.job.out + suffix)):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(name, dir_fd=self.place.directory)
-
-    def _hear_perf(self) -> None:
-        for perf in self._perfs:
-            if perf.problem:
-                self._complain(perf.problem)
+            self.segments.reap()
 
     def _complain(self, problem: str) -> None:
         if problem not in self.problems:
             self.problems = [*self.problems[-9:], problem]
+
+    def _uncomplain(self, about: str) -> None:
+        self.problems = [problem for problem in self.problems if not problem.startswith(about)]
 
 
 def _selection(plain: Mapping[str, Any] | None) -> Selection | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from damod.errors import NotAllowed, NotFound, UsageError
+from damod.near import near
 from damod.rpc.auth import Peer, Role
 from damod.rpc.outbox import Outbox
 
@@ -149,14 +150,6 @@ class Registry:
             method=entry.name,
             uid=peer.uid,
         )
-
-
-def near(word: str, known: Mapping[str, Any]) -> str:
-    """``; did you mean 'x'?`` when something known is close, else nothing."""
-    import difflib
-
-    found = difflib.get_close_matches(word[:100], list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 _NAMES: dict[Any, str] = {

@@ -78,8 +78,11 @@ def _annotated(unit: Unit) -> tuple[Unit, BeforeValidator]:
 _us, _ms, _bp, _permil = _time("us"), _time("ms"), _share("bp"), _share("permil", U32_MAX)
 _ms32 = _time("ms", U32_MAX)
 
+_s = _time("s")
+
 Micros = Annotated[int, _us, BeforeValidator(_us.parse)]
 Millis = Annotated[int, _ms, BeforeValidator(_ms.parse)]
+Seconds = Annotated[int, _s, BeforeValidator(_s.parse)]
 BasisPoints = Annotated[int, _bp, BeforeValidator(_bp.parse)]
 Permil = Annotated[int, _permil, BeforeValidator(_permil.parse)]
 Bytes = Annotated[int, _BYTES, BeforeValidator(_BYTES.parse)]

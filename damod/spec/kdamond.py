@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from damod import units
 from damod.errors import SpecInvalid
+from damod.near import near
 from damod.spec.base import BasisPoints, Bytes, Count, Count32, Flag, Micros, Millis32, Spec
 from damod.spec.filter import LAYER, AddressRange
 from damod.spec.scheme import Scheme
@@ -284,23 +284,18 @@ def _message(error: ErrorDetails) -> str:
     given, told = error["input"], error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
-        return f"there is no such key{_near(name, _keys(Spec))}"
+        return f"there is no such key{near(name, sorted(_keys(Spec)))}"
     if error["type"] == "missing":
         return "is missing"
     if error["type"] in ("literal_error", "union_tag_invalid"):
         said = error["ctx"]["tag"] if error["type"] == "union_tag_invalid" else given
         allowed = str(error["ctx"]["expected" if error["type"] == "literal_error" else "expected_tags"])
         words = re.findall(r"'([^']*)'", allowed)
-        return f"{said!r} is not one of {', '.join(words)}{_near(str(said), words)}"
+        return f"{said!r} is not one of {', '.join(words)}{near(str(said), words)}"
     if error["type"] in ("model_type", "model_attributes_type", "dict_type", "tuple_type"):
         wanted = "a list" if error["type"] == "tuple_type" else "an object with keys"
         return f"{given!r} is not {wanted}"
     return told
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    found = get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def parse_kdamonds(data: object, *, template: bool = False) -> tuple[Kdamond, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import guest, record, record_size, reports, watch
+from tests.bench import day, guest, record, record_size, reports, streams, watch
 
 MEASUREMENTS = {
     "record": record.main,
     "record_size": record_size.main,
     "reports": reports.main,
+    "streams": streams.main,
+    "day": day.main,
     "guest": guest.main,
     "watch": watch.main,
 }

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from damod.daemon.recordings import recorder_environ
+from damod.daemon.recorder import recorder_environ
 from damod.kernel.sim.kernel import SimKernel
 from damod.recorder.channel import pack, pack_page, page_sockets, unpacker
 from damod.recorder.job import Events, Job, Watch

@@ -1,4 +1,4 @@
-"""What `damoctl watch` costs: CPU of the view, and bytes to the terminal, while 1,000 regions come ten times a second."""
+"""What `damoctl watch` costs while 1,000 regions come ten times a second: CPU, memory, bytes to the terminal."""
 
 from __future__ import annotations
 

@@ -102,3 +102,22 @@ def test_clock(kernel: Kernel) -> None:
     assert kernel.clock.monotonic_ns() - mono >= 0.25e9
     assert kernel.clock.time_ns() - wall == pytest.approx(kernel.clock.monotonic_ns() - mono, abs=1e9)
     assert abs(kernel.trace.now_ns() - kernel.clock.monotonic_ns()) < 60e9
+
+
+def test_the_layout_has_the_ram(kernel: Kernel) -> None:
+    """What the layout calls System RAM is the RAM, and the blocks are of nodes that there are."""
+    layout = kernel.proc.memory_layout()
+    assert [(start, end) for start, end, name in layout.resources if name == "System RAM"] == kernel.proc.system_ram()
+    assert layout.blocks == sorted(layout.blocks)
+    assert {node for _, _, node, _ in layout.blocks} <= set(kernel.proc.numa_nodes())
+
+
+def test_mounts(kernel: Kernel) -> None:
+    """It is known where sysfs is."""
+    assert kernel.proc.mounts()["sysfs"]
+
+
+def test_how_the_kernel_was_built(kernel: Kernel) -> None:
+    """With DAMON, where that is told at all."""
+    config = kernel.proc.kernel_config()
+    assert config is None or (config["CONFIG_DAMON"], config["CONFIG_DAMON_SYSFS"]) == ("y", "y")

@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[2]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.errors": (),
     "damod.units": (),
+    "damod.near": (),
     "damod.access": ("damod.errors", "damod.units"),
-    "damod.spec": ("damod.errors", "damod.units"),
+    "damod.spec": ("damod.errors", "damod.units", "damod.near"),
     "damod.records": ("damod.errors", "damod.units", "damod.access"),
     "damod.kernel": ("damod.errors", "damod.units", "damod.access", "damod.spec"),
-    "damod.policy": ("damod.errors", "damod.units", "damod.spec", "damod.kernel"),
+    "damod.metrics": ("damod.errors", "damod.access"),
+    "damod.policy": ("damod.errors", "damod.units", "damod.near", "damod.spec", "damod.kernel"),
     "damod.recorder.job": (),
     "damod.recorder.channel": ("damod.recorder.job",),
     "damod.recorder": (
@@ -27,15 +29,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "damod.rpc.wire": ("damod.errors",),
     "damod.rpc.client": ("damod.errors", "damod.rpc.wire"),
-    "damod.rpc": ("damod.errors", "damod.log"),
+    "damod.rpc": ("damod.errors", "damod.near", "damod.log"),
     "damod.daemon": (
-        "damod.errors", "damod.units", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
-        "damod.rpc",
+        "damod.errors", "damod.units", "damod.near", "damod.access", "damod.spec", "damod.kernel", "damod.policy",
+        "damod.metrics", "damod.rpc",
         "damod.settings", "damod.log", "damod.systemd", "damod.__init__",
         # What a recorder is told and tells; the recorder itself is a process of its own.
         "damod.recorder.job", "damod.recorder.channel",
     ),
-    "damod.settings": ("damod.errors", "damod.units", "damod.rpc.client"),
+    "damod.settings": ("damod.errors", "damod.units", "damod.near", "damod.rpc.client"),
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),
@@ -116,8 +118,18 @@ def loaded(code: str) -> set[str]:
     return {line.split(".")[0] for line in out.stdout.splitlines()}
 
 
-@pytest.mark.parametrize("command", ["status", "stop", "version", "features", "report", "start", "policy", "record"])
+@pytest.mark.parametrize(
+    "command",
+    ["status", "stop", "version", "features", "report", "start", "policy", "record", "module", "schemes", "diagnose"],
+)
 def test_light_commands_load_no_heavy_module(command: str) -> None:
     """A command that only talks to the daemon starts without asyncio, pydantic, numpy and the like."""
     code = f"from damoctl.main import main\nimport damoctl.commands.{command}, damod.rpc.client"
     assert not loaded(code) & HEAVY
+
+
+def test_a_daemon_without_metrics_does_not_load_their_library() -> None:
+    """prometheus_client is loaded by the first exposition; nor does the daemon load what only recorders need."""
+    assert not loaded("import damod.cli, damod.daemon.methods, damod.daemon.service") & {
+        "prometheus_client", "numpy", "pyarrow", "matplotlib", "textual",
+    }  # fmt: skip

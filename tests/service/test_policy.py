@@ -8,12 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from damoctl.local import LocalDaemon
+from tests.service.test_record import recordings, rows, until
 from tests.service.test_session import ok
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -77,7 +79,7 @@ def test_sighup_reloads_and_a_mistake_changes_nothing(daemon: LocalDaemon, damoc
         time.sleep(0.05)
     listed = ok(damoctl("policy", "list"))
     assert f"{path}:5:7: kdamonds[0].contexts[0].schemes[0].action: 'stta' is none of" in listed
-    assert "did you mean stat?" in listed
+    assert "did you mean 'stat'?" in listed
     assert kdamonds(damoctl) == pids
     done = damoctl("policy", "check", str(path))
     assert done.returncode == 1 and f"{path}:5:7" in done.stdout
@@ -154,8 +156,9 @@ def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> Non
         "enabled: false\non_conflict: take_over\nacknowledge: [no_quota, hot_memory]\nguard: {swap_in: 1, cpu: null}\n"
         "kdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n",
     )
-    ok(damoctl("policy", "reload"))
+    put(daemon, "b.yaml", POLICY)
     assert "shadow" in ok(damoctl("policy", "apply", "a", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["a"], "only its own file is read"
     time.sleep(0.5)
     assert "(pageout): would have touched" in ok(damoctl("policy", "show", "a"))
     done = damoctl("policy", "apply", "a", "--probation", "30s")
@@ -213,3 +216,123 @@ def test_beside_a_recording_and_children(daemon: LocalDaemon, damoctl: Run) -> N
     daemon.process.terminate()
     assert daemon.process.wait(10) == 0
     assert time.monotonic() - begin < 1.5, "more than a second, and what a busy machine takes for a process to end"
+
+
+RECORDED = POLICY + "record: {output_flush_sec: 1, kinds: [access]}\n"
+
+
+def spans(folder: Path, out: str = "damon.data") -> list[tuple[int, int]]:
+    """Start and end of all snapshots in the segments of a record."""
+    found = [row for path in folder.glob(f"{out}.*/{out}") for row in rows(path)]
+    return sorted({(row["start_ns"], row["end_ns"]) for row in found})
+
+
+def running(daemon: LocalDaemon, name: str = "a") -> dict[str, Any] | None:
+    """The recording of a policy, if it runs and has something."""
+    found = [item for item in recordings(daemon) if item["name"] == name and item["running"] and item["snapshots"]]
+    return found[0] if found else None
+
+
+def test_a_policy_is_recorded(daemon: LocalDaemon, damoctl: Run) -> None:
+    """The recording begins with its policy and ends with it, in segments of its own; both commands show it."""
+    path = put(daemon, "50-a.yaml", RECORDED)
+    ok(damoctl("policy", "reload"))
+    item = until(lambda: running(daemon))
+    assert item["policy"]
+    assert "a: recording" in ok(damoctl("record", "list"))
+    assert "recording a: recording" in ok(damoctl("policy", "show", "a"))
+    folder = daemon.directory / "records" / "a"
+    until(lambda: len(list(folder.glob("damon.data.*/damon.data"))) >= 2)
+    path.unlink()
+    ok(damoctl("policy", "reload"))
+    until(lambda: not running(daemon))
+    assert kdamonds(damoctl) == {}
+    assert not (folder / "damon.data").exists()
+    found = spans(folder)
+    assert all(left[1] == right[0] for left, right in pairwise(found))
+
+
+def test_a_change_of_the_record_restarts_only_that(daemon: LocalDaemon, damoctl: Run) -> None:
+    """The kdamond runs on; what was recorded before stays, and `diff` tells what a reload would do."""
+    path = put(daemon, "50-a.yaml", RECORDED)
+    ok(damoctl("policy", "reload"))
+    first, before = until(lambda: running(daemon)), kdamonds(damoctl)
+    path.write_text(RECORDED.replace("kinds: [access]", "snapshot_sec: 1, output_permission: 640"))
+    assert f"record anew a  ({path}:7)" in damoctl("policy", "diff").stdout
+    ok(damoctl("policy", "reload"))
+    until(lambda: (now := running(daemon)) and now["pid"] != first["pid"])
+    assert kdamonds(damoctl) == before
+    assert ok(damoctl("policy", "diff")) == "nothing would change\n"
+    folder = daemon.directory / "records" / "a"
+    assert len(spans(folder)) >= first["snapshots"]
+    path.write_text(POLICY)
+    ok(damoctl("policy", "reload"))
+    until(lambda: not running(daemon))
+    assert kdamonds(damoctl) == before
+    assert {item.stat().st_mode & 0o777 for item in folder.glob("damon.data.*/damon.data")} == {0o600, 0o640}
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_recorded_policy_survives_the_daemon(daemon: LocalDaemon, damoctl: Run, how: str) -> None:
+    """The next damod finds the kdamond, and its record goes on in the same place, with all of the earlier one."""
+    put(daemon, "50-a.yaml", RECORDED)
+    ok(damoctl("policy", "reload"))
+    first = until(lambda: running(daemon))
+    if how == "killed":
+        daemon.kill()
+    else:
+        daemon.stop()
+    daemon.start()
+    again = until(lambda: running(daemon), 30)
+    assert again["pid"] != first["pid"]
+    assert again["directory"] == first["directory"]
+    assert damoctl("record", "rm", "a").returncode == 5
+    ok(damoctl("record", "stop", "a"))
+    assert "stopped by hand" in ok(damoctl("policy", "show", "a"))
+    time.sleep(1)
+    assert not running(daemon)
+    found = spans(Path(first["directory"]))
+    assert len(found) >= first["snapshots"] + again["snapshots"]
+    ok(damoctl("policy", "reload"))
+    until(lambda: running(daemon))
+
+
+def test_a_recorder_that_dies_is_replaced(daemon: LocalDaemon, damoctl: Run) -> None:
+    """With a pause, and what it had written is a segment like the others."""
+    put(daemon, "50-a.yaml", RECORDED)
+    ok(damoctl("policy", "reload"))
+    first = until(lambda: running(daemon))
+    os.kill(first["pid"], signal.SIGKILL)
+    until(lambda: damoctl("policy", "show", "a").stdout.find("not recorded: it ended soon after its start") >= 0)
+    assert "policy a is not recorded" in ok(damoctl("status"))
+    again = until(lambda: running(daemon), 30)
+    assert again["pid"] != first["pid"]
+    ok(damoctl("record", "stop", "a"))
+    assert len(spans(Path(first["directory"]))) >= first["snapshots"] + again["snapshots"] - 10
+    assert "is not recorded" not in ok(damoctl("status"))
+
+
+def test_a_recording_by_hand_is_left_alone(daemon: LocalDaemon, damoctl: Run) -> None:
+    """A recording of the policy's name that somebody started goes on; the policy's waits and says so."""
+    path = put(daemon, "50-a.yaml", POLICY)
+    ok(damoctl("policy", "reload"))
+    ok(damoctl("record", "--detach", "--name", "a"))
+    first = until(lambda: running(daemon))
+    path.write_text(RECORDED)
+    ok(damoctl("policy", "reload"))
+    until(lambda: "started by hand" in damoctl("policy", "show", "a").stdout)
+    assert running(daemon)["pid"] == first["pid"]  # type: ignore[index]
+    ok(damoctl("record", "stop", "a"))
+    assert until(lambda: running(daemon))["policy"]
+
+
+def test_old_segments_of_a_policy_go(daemon: LocalDaemon, damoctl: Run) -> None:
+    """keep_bytes holds also for what an earlier recording of the policy left."""
+    put(daemon, "50-a.yaml", POLICY + "record: {output_flush_sec: 1, keep_bytes: 1}\n")
+    ok(damoctl("policy", "reload"))
+    folder = daemon.directory / "records" / "a"
+    until(lambda: list(folder.glob("damon.data.*/damon.data")))
+    daemon.stop()
+    daemon.start()
+    until(lambda: running(daemon), 30)
+    until(lambda: len(list(folder.glob("damon.data.2*"))) == 1, 30)

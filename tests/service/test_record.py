@@ -516,6 +516,24 @@ def test_children_are_followed(damoctl: Run, daemon: LocalDaemon, tmp_path: Path
     assert kdamonds(daemon) == []
 
 
+def test_a_change_on_the_way_is_recorded(damoctl: Run, daemon: LocalDaemon, tmp_path: Path) -> None:
+    """`tune` while a recording runs: the rows say which intervals were in force, and none is missing."""
+    ok(damoctl("start", "paddr", "--take_over"))
+    with recording(daemon, tmp_path) as child:
+        ok(damoctl("tune", "--monitoring_intervals", "20ms", "400ms", "2s"))
+        time.sleep(2)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=20)
+    assert child.returncode == 0, said
+    found = rows(tmp_path / "damon.data")
+    assert {(row["sample_us"], row["aggr_us"]) for row in found} == {(5_000, 100_000), (20_000, 400_000)}
+    assert without_a_gap(found)
+    spans = sorted({(row["start_ns"], row["end_ns"], row["aggr_us"]) for row in found})
+    slow = [end - start for start, end, aggr_us in spans if aggr_us == 400_000]
+    # The aggregation in which the change came may be of either length.
+    assert [length for length in slow[1:] if not 300_000_000 < length < 500_000_000] == []
+
+
 def test_schemes_regions_are_recorded(damoctl: Run, tmp_path: Path) -> None:
     """--schemes_target_regions writes what the schemes tried, by scheme."""
     ok(damoctl("start", "paddr", "--take_over", "--damos_action", "stat", "--damos_access_rate", "50%", "100%",

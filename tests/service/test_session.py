@@ -146,3 +146,22 @@ def test_a_second_daemon_is_refused(daemon: LocalDaemon, damoctl: Run) -> None:
     with pytest.raises(Exception, match=str(daemon.process.pid if daemon.process else "?")):
         other.start()
     ok(damoctl("status"))
+
+
+def test_trace_and_machine(damoctl: Run, tmp_path: Path) -> None:
+    """Trace events of a running kdamond come live and read the same from what was saved; the machine is described."""
+    ok(damoctl("start", "paddr", "--take_over"))
+    live = ok(
+        damoctl(
+            "report", "trace", "--count", "20", "--timeout", "30s", "--output", "events", "--event", "damon_aggregated"
+        )
+    )
+    assert live.count("damon_aggregated") == 20
+    assert ok(damoctl("report", "trace", "--input", "events")) == live
+    layout = ok(damoctl("report", "pa_layout"))
+    assert layout.splitlines()[-1].startswith("Default paddr monitoring range: [4.000 GiB")
+    assert [
+        row["node"] for row in json.loads(ok(damoctl("report", "pa_layout", "--numa_node", "0", "--json")))["ranges"]
+    ] == [0, 0]
+    assert damoctl("report", "pa_layout", "--numa_node", "9").returncode == 7
+    assert "kernel version: 7.3" in ok(damoctl("report", "sysinfo"))

@@ -16,12 +16,14 @@ from tests.vm.run_in_guest import run_pytest
 
 pytestmark = pytest.mark.vm
 
+TESTS = ("session", "others", "trouble", "keywords", "modules", "diagnose")
+
 
 def test_damod_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
     """Every test passes inside a guest, none is skipped, and the kernel has nothing to complain of."""
     ran = run_pytest(
         Guest(kernel=kernel, numa=("1G,cpus=0-1", "1G")),
-        [f"tests/guest/test_{name}.py" for name in ("session", "others", "trouble", "keywords")],
+        [f"tests/guest/test_{name}.py" for name in TESTS],
         timeout_s=900,
         outdir=tmp_path / "out",
     )
@@ -37,5 +39,13 @@ def test_damod_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
 def test_slow_things_on_the_real_kernel(kernel: str, name: str, tmp_path: Path) -> None:
     """The same for what needs a processor that keeps up."""
     ran = run_pytest(Guest(kernel=kernel), [f"tests/guest/test_{name}.py"], timeout_s=900, outdir=tmp_path / "out")
+    ran.check()
+    assert ran.result.complaints == []
+
+
+def test_replay_on_the_real_kernel(tmp_path: Path) -> None:
+    """On the newest kernel a replayed record, recorded again, looks like the original (r >= 0.9)."""
+    ran = run_pytest(Guest(), ["tests/guest/test_replay.py"], timeout_s=600, outdir=tmp_path / "out")
+    print((tmp_path / "out/replay.txt").read_text())
     ran.check()
     assert ran.result.complaints == []

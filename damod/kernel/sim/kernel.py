@@ -65,6 +65,10 @@ class SimKernel:
             clock, workload.scenario(scenario), nodes=nodes, ram_bytes=ram_bytes, process_events=process_events
         )
         self.proc: Proc = self.machine
+        there = {path.split("/")[0] for path in facts.modules}
+        for name in ("damon_reclaim", "damon_lru_sort", "damon_stat"):
+            self.machine.config[f"CONFIG_{name.upper()}"] = "y" if name in there else "n"
+        self.machine.config["CONFIG_DAMON_STAT_ENABLED_DEFAULT"] = "y" if facts.stat_on else "n"
         self._manners = Manners(
             even=facts.version >= (7, 0),
             commands_at_aggregation=facts.version < (6, 16),

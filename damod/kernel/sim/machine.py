@@ -12,10 +12,11 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-from damod.kernel.interface import ProcessEvent, ProcessEvents
+from damod.kernel.interface import MemoryLayout, ProcessEvent, ProcessEvents
+from damod.kernel.procfs import CONFIG
 from damod.kernel.sim.clock import WaitableClock
 from damod.kernel.sim.workload import MIB, Scenario, Segment, lay
 
@@ -179,6 +180,7 @@ class Machine:
         for node in self.nodes:
             node.demand = node.used = node.total * scenario.used
         self.active_share = 0.4
+        self.config = {f"CONFIG_{name}": "y" for name in CONFIG}
         self.cgroups = {"/", "/init.scope", "/system.slice", "/user.slice", "/workload"}
         self._filled_ns = self.boot_ns
         self._came_back, self._waited_us = 0.0, 0.0
@@ -287,6 +289,16 @@ class Machine:
     def system_ram(self) -> list[tuple[int, int]]:
         return list(self.ram)
 
+    def mounts(self) -> dict[str, str]:
+        return {"sysfs": "simulated", "tracefs": "simulated"}
+
+    def memory_layout(self) -> MemoryLayout:
+        resources = [(start, end, "System RAM") for start, end in self.ram]
+        holes = [(low[1], high[0]) for low, high in pairwise([(0, 0), *self.ram])]
+        resources += [(start, end, "PCI Bus 0000:00" if end >= 4 * GIB else "Reserved") for start, end in holes]
+        blocks = [(*span, nid, "online") for nid, node in enumerate(self.nodes) for span in node.ranges]
+        return MemoryLayout(sorted(resources), sorted(blocks))
+
     def numa_node_ram(self, nid: int) -> list[tuple[int, int]]:
         if not 0 <= nid < len(self.nodes):
             raise LookupError(f"no NUMA node {nid} (there are {len(self.nodes)})")
@@ -378,6 +390,9 @@ class Machine:
         if not 0 <= nid < len(self.nodes):
             return 0
         return int(self.nodes[nid].used * 10000 / self.nodes[nid].total)
+
+    def kernel_config(self) -> dict[str, str] | None:
+        return self.config
 
     def psi_us(self, interval_us: int) -> int:
         """Time that some task waited for memory within an interval: it grows with what is paged out."""

@@ -64,6 +64,19 @@ def test_pool_is_finite(kernel, owners):
     assert len(owner.start("b", specs({}, {}, {}))["kdamonds"]) == 3
 
 
+@pytest.mark.parametrize("idle", [0, 3], ids=["untouched", "others' idle directories"])
+def test_a_refusal_leaves_no_slots(owners, idle):
+    """What this kernel lacks is refused, and the interface is as it was: no pool of ours, others' directories stay."""
+    kernel = SimKernel("6.12", clock=SimClock())
+    kernel.damon.write("kdamonds/nr_kdamonds", str(idle))
+    owner = owners(kernel)
+    with pytest.raises(FeatureMissing):
+        owner.start("a", specs({"schemes": [{"action": "collapse"}]}))
+    assert kernel.damon.read("kdamonds/nr_kdamonds") == str(idle)
+    assert len(owner.start("a", specs({}))["kdamonds"]) == 1
+    kernel.close()
+
+
 def test_start_is_all_or_none(kernel, owner):
     """If the second kdamond of a set is refused, the first does not run either and nothing stays staged or recorded."""
     kernel.fail(errno.ENOMEM, at=2, path="state", value="on")
@@ -295,7 +308,7 @@ def test_other_modules_are_left_alone(kernel, owner):
     kernel.modules.write("damon_reclaim/parameters/enabled", "Y")
     with pytest.raises(Conflict, match="damon_reclaim") as info:
         owner.start("a", specs({}), take_over=True)
-    assert "echo N" in info.value.hint
+    assert "damoctl module reclaim disable" in info.value.hint
     assert kernel.modules.read("damon_reclaim/parameters/enabled") == "Y"
 
 

@@ -208,3 +208,37 @@ def test_children_of_this_process() -> None:
         child.wait()
     assert child.pid not in proc.children(os.getpid())
     assert proc.children(child.pid) == []
+
+
+def test_memory_layout(machine: LinuxProc, tmp_path: Path) -> None:
+    """Resources are the top level of /proc/iomem; blocks that touch and are alike are one."""
+    assert [(start, end, name) for start, end, name in machine.memory_layout().resources][:3] == [
+        (0, 0x1000, "Reserved"), (0x1000, 0xA0000, "System RAM"), (0xA0000, 0x100000, "Reserved"),
+    ]  # fmt: skip
+    assert machine.memory_layout().blocks[0] == (0x1000, 0xA0000, 0, "online")
+    memory = tmp_path / "sys/devices/system/memory"
+    for number, node, state in ((0, 0, "online"), (1, 0, "online"), (2, 1, "offline")):
+        (memory / f"memory{number}" / f"node{node}").mkdir(parents=True)
+        (memory / f"memory{number}" / "state").write_text(f"{state}\n")
+    (memory / "block_size_bytes").write_text("8000000\n")
+    block = 0x8000000
+    assert machine.memory_layout().blocks == [(0, 2 * block, 0, "online"), (2 * block, 3 * block, 1, "offline")]
+
+
+def test_how_the_kernel_was_built(tmp_path: Path) -> None:
+    """From /proc/config.gz, else from /boot; what is not mentioned is n; None where there is neither."""
+    import gzip
+
+    proc, boot = tmp_path / "proc", tmp_path / "boot"
+    (proc / "sys/kernel").mkdir(parents=True)
+    boot.mkdir()
+    (proc / "sys/kernel/osrelease").write_text("7.3.4\n")
+    made = LinuxProc(proc, tmp_path / "sys", boot)
+    assert made.kernel_config() is None
+    (boot / "config-7.3.4").write_text("CONFIG_DAMON=y\n# CONFIG_PSI is not set\nCONFIG_DAMON_STAT=m\nCONFIG_HZ=250\n")
+    told = made.kernel_config()
+    assert told is not None
+    assert [told[f"CONFIG_{name}"] for name in ("DAMON", "PSI", "DAMON_STAT", "DAMON_VADDR")] == ["y", "n", "m", "n"]
+    assert "CONFIG_HZ" not in told
+    (proc / "config.gz").write_bytes(gzip.compress(b"CONFIG_DAMON_VADDR=y\n"))
+    assert (made.kernel_config() or {})["CONFIG_DAMON_VADDR"] == "y"

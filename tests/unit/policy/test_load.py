@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from damod.errors import UsageError
+from damod.policy.document import RecordKind, RecordType
 from damod.policy.load import load, of_texts, policy_name
+from damod.recorder.job import DEFAULT_KINDS, KINDS, OUTPUT_TYPES
 
 RIGHT = "kdamonds:\n- contexts:\n  - ops: paddr\n"
 
@@ -18,7 +21,7 @@ def told(text: str) -> list[str]:
 
 
 MISTAKES = [
-    (RIGHT + "descripton: x\n", "p.yaml:4:1: descripton: there is no such key; did you mean description?; allowed"),
+    (RIGHT + "descripton: x\n", "p.yaml:4:1: descripton: there is no such key; did you mean 'description'?; allowed"),
     (RIGHT.replace("paddr", "padr"), "p.yaml:3:5: kdamonds[0].contexts[0].ops: 'padr' is none of vaddr, fvaddr, paddr"),
     (RIGHT + "enabled: on\n", "p.yaml:4:10: enabled: on is a truth value to some"),
     (RIGHT + "priority: 012\n", "p.yaml:4:11: priority: 012 is octal to some"),
@@ -26,6 +29,11 @@ MISTAKES = [
     (RIGHT + "priority: 1_000\n", "p.yaml:4:11: priority: 1_000 is a number to some"),
     (RIGHT + "priority: high\n", "p.yaml:4:1: priority: 'high': input should be a valid integer"),
     (RIGHT + "drift: ignore\n", "p.yaml:4:1: drift: 'ignore' is none of repair, report"),
+    (RIGHT + "record: {kind: [access]}\n", "p.yaml:4:10: record.kind: there is no such key; did you mean 'kinds'?"),
+    (RIGHT + "record: {kinds: [acess]}\n", "record.kinds[0]: 'acess' is none of access, cpu_profile"),
+    (RIGHT + "record: {keep_age: 0}\n", "record.keep_age: 0: input should be greater than 0"),
+    (RIGHT + "record: {output_permission: 999}\n", "p.yaml:4:10: record.output_permission: '999': string should match"),
+    (RIGHT + "record: {out: ../x}\n", "p.yaml:4:10: record.out: '../x': string should match"),
     (RIGHT + "enabled: true\nenabled: true\n", "p.yaml:5:1: enabled: is there twice (first in line 4)"),
     (RIGHT + "name: q\n", "p.yaml:4:1: name: 'q' is not the name of the file"),
     (RIGHT + "when: &x {numa_nodes: 1}\nguard: *x\n", "p.yaml:4:7: guard: aliases (*name) are not taken"),
@@ -74,6 +82,18 @@ def test_a_meant_danger_is_no_mistake() -> None:
     """What `acknowledge` names is accepted."""
     text = "acknowledge: [no_quota, hot_memory]\nkdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n"
     assert told(text) == []
+
+
+def test_what_to_record_is_read_with_its_units() -> None:
+    """Times are seconds or have a unit, sizes too, permissions are three octal digits; the kinds are the recorder's."""
+    text = RIGHT + "record: {keep_age: 7d, output_flush_sec: 90, keep_bytes: 2G, output_permission: 640}\n"
+    policy = of_texts("p", [("p.yaml", text)]).policy
+    assert policy is not None and policy.record is not None
+    record = policy.record
+    assert (record.keep_age, record.output_flush_sec, record.keep_bytes) == (7 * 86400, 90, 2 << 30)
+    assert (record.output_permission, record.kinds) == ("640", DEFAULT_KINDS)
+    assert get_args(RecordKind) == KINDS
+    assert get_args(RecordType) == OUTPUT_TYPES
 
 
 def test_all_problems_come_at_once() -> None:

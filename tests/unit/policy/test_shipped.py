@@ -8,7 +8,7 @@ import pytest
 
 from damoctl.commands import policy as command
 from damoctl.context import Context
-from damod.policy.document import Guard, Policy, Selector, When
+from damod.policy.document import Guard, Policy, Record, Selector, When
 from damod.policy.load import read
 from tests.unit.policy.conftest import Site
 
@@ -60,5 +60,5 @@ def test_the_example_of_the_documentation(site: Site) -> None:
 def test_the_documentation_has_every_key() -> None:
     """docs/policies.md names each key of a policy, each selector, condition and limit."""
     text = Path("docs/policies.md").read_text()
-    names = {name for model in (Policy, Selector, When, Guard) for name in model.model_fields}
+    names = {name for model in (Policy, Record, Selector, When, Guard) for name in model.model_fields}
     assert not {name for name in names if f"`{name}" not in text}

@@ -187,6 +187,23 @@ def test_tuned_intervals_hold_from_their_aggregation_on() -> None:
     assert third.start_ns == second.end_ns
 
 
+def test_a_change_does_not_reach_back_into_the_ring() -> None:
+    """An aggregation that had ended when the intervals were changed keeps its own; its length tells it."""
+    fast = Assembler({100: Intervals(5000, 100_000)})
+
+    def seen(*ends_ms: int) -> list[int]:
+        pages = Pages({0: [page(end * 1_000_000, *whole(0x1000)) for end in ends_ms]})
+        return [item.aggr_us for item in fast.feed(BulkReader(pages, HEADER_PAGE, FORMATS).read())]
+
+    assert seen(100, 200) == [100_000, 100_000]
+    fast.given(100, Intervals(20_000, 400_000))
+    assert seen(300, 400, 800) == [100_000, 100_000, 400_000]
+    # Late by much, as on a busy machine: the change has come, so it is one of the new ones all the same.
+    assert seen(900) == [400_000]
+    fast.given(100, Intervals(5000, 100_000))
+    assert seen(1300, 1400) == [400_000, 100_000]
+
+
 def test_the_first_start_is_an_aggregation_before_its_end() -> None:
     """Nothing was seen before the first aggregation, so its start is worked out."""
     both = Both({100: Intervals(5000, 100_000)})

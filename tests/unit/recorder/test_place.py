@@ -114,6 +114,7 @@ def test_an_interrupted_part_makes_way(place: Place, tmp_path: Path) -> None:
         with pytest.raises(Conflict):
             place.claim()
     assert place.claim()
+    place.set_aside()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.data.old.part", "x.data.old.vmas.part"]
 
 

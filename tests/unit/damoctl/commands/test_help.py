@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from damoctl.commands import help as help_command
 from damoctl.flags.access import FILTERS, FORMATS
+from damoctl.main import COMMANDS
 from damod.errors import UsageError
+
+ROOT = Path(__file__).parents[4]
 
 
 def _run(*argv: str) -> str:
@@ -48,6 +54,25 @@ def test_keywords(level: str, keyword: str) -> None:
     blocks = _run("access_format_options", f"{level}_format_keywords").strip().split("\n\n")
     assert keyword in [block.splitlines()[0] for block in blocks]
     assert all(len(block.splitlines()) == 2 for block in blocks)
+
+
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`help COMMAND` is `COMMAND --help`, also of a report's type and of damo's old names; `help help` is `help`."""
+    for name in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "damoctl", "help", name], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), name
+        assert done.stdout.startswith("usage: damoctl "), name
+    assert _run("help") == _run()
+    assert all(f"  {name} " in _run() for name, command in COMMANDS.items() if command.help)
+
+
+def test_subtopics() -> None:
+    """Each may be asked for, and completion offers them."""
+    for topic in help_command.TOPICS:
+        assert all(_run(topic, one) for one in help_command.subtopics(topic))
+    assert "heatmap" in help_command.subtopics("report") and "damon" in help_command.subtopics("args")
 
 
 def test_wrong_words() -> None:

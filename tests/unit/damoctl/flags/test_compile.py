@@ -198,6 +198,11 @@ def test_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert compiled.spec == spec, argv
             assert compiled.whole
     assert compile_words([json.dumps(spec["kdamonds"])]).spec == spec
+    # A command whose last argument is such a file is a command, unless that is a file's name as a whole.
+    assert compile_words(["cat with.json"]).command is not None
+    (tmp_path / "cat a.json").write_text(json.dumps(spec))
+    monkeypatch.chdir(tmp_path)
+    assert compile_words(["cat a.json"]).spec == spec
     monkeypatch.setattr("sys.stdin", io.StringIO(yaml))
     assert compile_words(["-"]).spec == spec
 

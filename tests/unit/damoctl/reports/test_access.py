@@ -120,6 +120,7 @@ SNAPSHOT_KEYWORDS = {
         "sample 5 ms aggr 100 ms (max access hz 200)", "sample 5000 aggr 100000 (max access hz 200.000000)",
     ),
     "<lost events>": ("0", "0"),
+    "<probes>": ("n/a", "n/a"),
 }  # fmt: skip
 REGION_KEYWORDS = {
     "<index>": ("0  |1  |2  ", "0  |1  |2  "),
@@ -132,6 +133,7 @@ REGION_KEYWORDS = {
     "<temperature>": ("100,010,000|500|-6,000,000,000", "100010000|500|-6000000000"),
     "<probe hits>": ("||", "||"),
     "<filters passed bytes>": ("1024.000 KiB|4.000 KiB|0 B", "1048576|4096|0"),
+    "<vma>": ("-|-|-", "-|-|-"),
 }  # fmt: skip
 BLOCKS = ("histogram>", "percentiles>")
 

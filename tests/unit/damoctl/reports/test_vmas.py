@@ -10,7 +10,7 @@ import pytest
 
 from damoctl.commands import report
 from damoctl.context import Context
-from damod.access.record import Record
+from damod.access.record import Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
 from damod.records.damo_json import to_plain
@@ -52,3 +52,23 @@ def test_damaged(tmp_path: Path) -> None:
     (tmp_path / "damon.data.vmas").write_text('[{"time": 1}]')
     with pytest.raises(BadRecord, match="vmas is damaged"):
         shown(path)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_regions_name_their_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    """`<vma>` is the mapping that most of a region lies in, and how many more there are; - where there is none."""
+    path = tmp_path / "damon.data"
+    regions = Regions((0, 4096, 8192, 16384), (4096, 8192, 16384, 20480), (1, 0, 2, 0), (0, 0, 0, 0))
+    shots = [Snapshot(0, 0, 0, 0, 10**8, 0, 5000, 100_000, regions)]
+    path.write_text(json.dumps([to_plain(Record(0, 0, None, 42, Intervals(5000, 100_000), shots), raw=True)]))
+    vmas = [
+        {"start": 0, "end": 8192, "name": "/bin/work"}, {"start": 8192, "end": 9000, "name": "0"},
+        {"start": 9000, "end": 16384, "name": "[heap]"},
+    ]  # fmt: skip
+    (tmp_path / "damon.data.vmas").write_text(json.dumps([{"time": 1, "procvmas": [{"pid": 42, "vmas": vmas}]}]))
+    if large:
+        monkeypatch.setattr("damoctl.commands.report_access._SMALL", 0)
+    out = io.StringIO()
+    words = ["--format", "set", "region", "<index> <vma>", "--format", "set", "snapshot_head", ""]
+    assert report.run(["access", "--input", str(path), *words], Context(stdout=out, stderr=io.StringIO())) == 0
+    assert out.getvalue().splitlines()[:4] == ["0   /bin/work", "1   /bin/work", "2   [heap] +1", "3   -"]

@@ -9,6 +9,7 @@ from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.kernel import SimKernel
 
 STAT = "damon_stat/parameters"
+RECLAIM = "damon_reclaim/parameters"
 
 
 @pytest.mark.parametrize("version", facts.VERSIONS)
@@ -23,7 +24,7 @@ def test_parameters_are_those_of_the_kernel(version):
         module, name = path.split("/")
         where = f"{module}/parameters/{name}"
         value = "Y" if default in ("Y", "N") else "7"
-        if name == "enabled":
+        if name in ("enabled", "commit_inputs"):
             continue
         if mode == 0o400:
             with pytest.raises(PermissionError):
@@ -59,6 +60,63 @@ def test_switching_off_keeps_the_last_results():
     assert kernel.modules.read(f"{STAT}/memory_idle_ms_percentiles") == last
     assert kernel.modules.read(f"{STAT}/kdamond_pid") == "-1"
     assert not kernel.proc.alive(pid)
+
+
+def on_and_wrong(version):
+    """A kernel whose damon_reclaim runs, with too few regions written meanwhile."""
+    kernel = SimKernel(version, clock=SimClock())
+    if "damon_stat" in kernel.modules.names():
+        kernel.modules.write(f"{STAT}/enabled", "N")
+    kernel.modules.write(f"{RECLAIM}/enabled", "Y")
+    kernel.modules.write(f"{RECLAIM}/min_nr_regions", "2")
+    return kernel
+
+
+def test_an_old_kernel_ends_a_module_over_a_bad_commit():
+    """6.12 takes the Y, and a moment later the module is off, which it says nothing about."""
+    kernel = on_and_wrong("6.12")
+    kernel.modules.write(f"{RECLAIM}/commit_inputs", "Y")
+    assert kernel.modules.read(f"{RECLAIM}/commit_inputs") == "Y"
+    kernel.clock.advance(0.01)
+    assert [kernel.modules.read(f"{RECLAIM}/{name}") for name in ("commit_inputs", "enabled", "kdamond_pid")] == [
+        "N", "N", "-1",
+    ]  # fmt: skip
+    kernel.modules.write(f"{RECLAIM}/commit_inputs", "Y")
+    kernel.clock.advance(10)
+    assert kernel.modules.read(f"{RECLAIM}/commit_inputs") == "Y"
+
+
+def test_a_new_kernel_refuses_a_bad_commit():
+    """7.3 answers EINVAL and the module runs on; while it is off a commit is ECANCELED."""
+    kernel = on_and_wrong("7.3")
+    with pytest.raises(OSError) as caught:
+        kernel.modules.write(f"{RECLAIM}/commit_inputs", "Y")
+    assert caught.value.errno == errno.EINVAL
+    assert kernel.modules.read(f"{RECLAIM}/enabled") == "Y"
+    kernel.modules.write(f"{RECLAIM}/min_nr_regions", "10")
+    kernel.modules.write(f"{RECLAIM}/commit_inputs", "Y")
+    assert kernel.modules.read(f"{RECLAIM}/commit_inputs") == "N"
+    kernel.modules.write(f"{RECLAIM}/enabled", "N")
+    with pytest.raises(OSError) as caught:
+        kernel.modules.write(f"{RECLAIM}/commit_inputs", "Y")
+    assert caught.value.errno == errno.ECANCELED
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("min_nr_regions", 2), ("max_nr_regions", 5), ("sample_interval", 200_000), ("monitor_region_start", 4096)],
+)
+@pytest.mark.parametrize("version", ["6.12", "7.3"])
+def test_impossible_parameters_keep_a_module_off(version, name, value):
+    """As damon_set_attrs() has it: EINVAL on enabling."""
+    kernel = on_and_wrong(version)
+    kernel.modules.write(f"{RECLAIM}/enabled", "N")
+    kernel.modules.write(f"{RECLAIM}/min_nr_regions", "10")
+    kernel.modules.write(f"{RECLAIM}/{name}", str(value))
+    with pytest.raises(OSError) as caught:
+        kernel.modules.write(f"{RECLAIM}/enabled", "Y")
+    assert caught.value.errno == errno.EINVAL
+    assert kernel.modules.read(f"{RECLAIM}/enabled") == "N"
 
 
 def test_modules_run_alone():

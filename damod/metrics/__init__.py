@@ -1,0 +1,1 @@
+"""What monitoring systems get: each metric once (catalog), from the daemon's state (collect), as text (expose)."""
