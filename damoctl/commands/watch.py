@@ -30,8 +30,9 @@ def parser() -> Parser:
 
     made = Parser("watch", "Watch memory in a full-screen view: heat over time, regions, schemes, costs.", EXAMPLES)
     made.add_argument(
-        "--input", "-i", nargs="+", metavar="FILE", help="a record: a file, or a directory of rotated segments"
-    )
+        "--input", "-i", nargs="+", metavar="FILE",
+        help="a record: a file, a directory of rotated segments, or the name of a detached recording",
+    )  # fmt: skip
     made.add_argument("--kdamond", type=int, metavar="KDAMOND", help="begin with this kdamond (its index)")
     made.add_argument("--target", type=int, metavar="ID", help="begin with this target: a pid, or its index")
     made.add_argument("--at", metavar="TIME", help="begin at this time after the beginning of the record")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 INPUT = Option(
     ("--input", "-i"), "source",
-    "A record: a file, a directory of rotated segments, or - for standard input. May be repeated.",
+    "A record: a file, a directory of rotated segments, the name of a detached recording, or - for standard input."
+    " May be repeated.",
     (Word("file", "file"),), more=True, repeat=True, default="damon.data",
 )  # fmt: skip
 JSON = Option(("--json",), "format", "Print the data as JSON.")

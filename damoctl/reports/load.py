@@ -8,7 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from damoctl.reports.frames import Opened, Source
-from damod.records.reader import open_record
+from damod.errors import DamodError, NotFound
+from damod.records.reader import RecordFile, open_record
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -44,13 +45,34 @@ class Progress:
             self._shown = False
 
 
+def open_named(path: str, ctx: Context, *, compat: bool = False) -> RecordFile:
+    """The record at a path; where there is none, the detached recording of that name that damod has."""
+    try:
+        return open_record(path, compat=compat)
+    except NotFound:
+        found = None if "/" in path else _of_daemon(path, ctx)
+        if found is None:
+            raise
+    return open_record(found, compat=compat)
+
+
+def _of_daemon(name: str, ctx: Context) -> str | None:
+    """Where damod keeps a recording; None if it does not, or there is none."""
+    try:
+        with ctx.client() as client:
+            item = client.call("record.show", name=name)["recording"]
+    except DamodError:
+        return None
+    return f"{item['directory']}/{item['out']}" if item["directory"] else None
+
+
 @contextmanager
 def opened(paths: Sequence[str], ctx: Context, *, compat: bool = False) -> Iterator[Source]:
     """The record(s) at `paths` as one source; what was damaged in them is said on standard error at the end."""
     progress = Progress(ctx.stderr)
     with ExitStack() as stack:
         stack.callback(progress.clear)
-        files = [stack.enter_context(open_record(path, compat=compat)) for path in paths or [DEFAULT]]
+        files = [stack.enter_context(open_named(path, ctx, compat=compat)) for path in paths or [DEFAULT]]
         yield Opened(files, progress)
         progress.clear()
         for file in files:

@@ -19,7 +19,7 @@ from damoctl.watch.source import Seen, Update
 from damoctl.watch.text import size
 from damod.access.snapshot import Snapshot
 from damod.errors import BadRecord, NoData, NotAllowed, NotFound
-from damod.records.reader import RecordFile, open_record
+from damod.records.reader import RecordFile
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -44,7 +44,7 @@ class RecordSource:
         progress = load.Progress(self._ctx.stderr)
         with ExitStack() as stack:
             stack.callback(progress.clear)
-            files = [stack.enter_context(open_record(path)) for path in self._paths]
+            files = [stack.enter_context(load.open_named(path, self._ctx)) for path in self._paths]
             found = 0
             for file in files:
                 seen: list[tuple[Series, Snapshot]] = []

@@ -197,6 +197,29 @@ def test_a_place_in_a_recording(record: Path, terminal: Open) -> None:
     assert "no record no-such-file" in screen.wait("exit status 7")
 
 
+def test_a_recording_by_its_name(watched: str, damoctl: Run, terminal: Open) -> None:
+    """What damod records in the background is named as `damoctl record list` names it, also while it goes on."""
+    assert damoctl("record", "--detach", "--name", "day").returncode == 0
+    time.sleep(1.5)  # the recorder's batches are a second long
+    assert damoctl("report", "wss", "--input", "day").returncode == 0
+    screen = terminal("--socket", watched, "watch", "--input", "day")
+    screen.wait(lambda text: " day " in text and "snapshots" in text)
+    done = damoctl("report", "wss", "--input", "night")
+    assert done.returncode == 7
+    assert "no record night" in done.stderr
+
+
+def test_rotated_segments(record: Path, terminal: Open, tmp_path: Path) -> None:
+    """A directory of segments is one recording."""
+    rotated = tmp_path / "rotated"
+    for name in ("2026-01-01-00-00-00", "2026-01-01-01-00-00"):
+        part = rotated / f"damon.data.{name}"
+        part.mkdir(parents=True)
+        shutil.copy(record, part / "damon.data")
+    screen = terminal("watch", "--input", str(rotated))
+    screen.wait(lambda text: "rotated" in text and "snapshots" in text)
+
+
 def test_interactive_edit(record: Path, terminal: Open, damoctl: Run) -> None:
     """What is chosen with keys is printed as options, and these draw that part."""
     screen = terminal("report", "heatmap", "--input", str(record), "--interactive_edit")
