@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Mapping
 
-    from damoctl.child import HeldChild
     from damoctl.context import Context
     from damoctl.options import Parser
     from damoctl.reports.spread import Values
@@ -104,38 +103,24 @@ def _signals() -> Iterator[None]:
 @contextmanager
 def _started(args: Namespace, ctx: Context) -> Iterator[set[int] | None]:
     """The kdamonds of the target, started and in the end stopped; None for whatever runs already."""
-    from damoctl.flags.compile import compile_words, explain
+    from damoctl.commands import start
+    from damoctl.flags.compile import compile_words
+    from damoctl.flags.deduce import deduce
 
-    compiled = compile_words([args.target])
+    own = ["--take_over"] if args.take_over else []
+    if deduce(args.target).command:
+        own.append("--include_child_tasks")
+    compiled = compile_words([args.target, *own], own=start.OWN)
     if compiled.ongoing:
         yield None
         return
-    child: HeldChild | None = None
     name = f"monitor-{os.getpid()}"
-    with ctx.client() as client:
-        if compiled.command:
-            from damoctl.child import HeldChild, command_words
-
-            child = HeldChild(command_words(compiled.command.text))
-            compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
-        try:
-            started = client.call(
-                "kdamonds.start",
-                kdamonds=compiled.spec["kdamonds"], name=name, take_over=args.take_over,
-                include_child_tasks=child is not None,
-            )  # fmt: skip
-        except BaseException as error:
-            if child:
-                child.drop()
-            if isinstance(error, DamodError):
-                raise explain(error, compiled.given) from error
-            _stop_set(ctx, name)  # a start that has begun is finished without us
-            raise
+    child = None
     try:
+        with ctx.client() as client:
+            started, child = start.begin(client, compiled, name=name)
         for note in [*compiled.notes, *started["notes"]]:
             ctx.note(f"note: {note}")
-        if child:
-            child.release()
         yield {row["index"] for row in started["kdamonds"]}
     finally:
         _stop_set(ctx, name)

@@ -26,6 +26,8 @@ SORTS = ("hot", "cold", "size", "address", "access", "age")
 
 def parser() -> Parser:
     """The command's words."""
+    from argparse import SUPPRESS
+
     from damoctl.options import Parser
 
     made = Parser("watch", "Watch memory in a full-screen view: heat over time, regions, schemes, costs.", EXAMPLES)
@@ -39,13 +41,14 @@ def parser() -> Parser:
     made.add_argument("--window", metavar="TIME", help="show so much time at once")
     made.add_argument("--sort", choices=SORTS, default="hot", help="order of the regions (default: hot)")
     made.add_argument("--ascii", action="store_true", help="no block and line characters, for terminals without them")
+    made.add_argument("--json", action="store_true", help=SUPPRESS)
     return made
 
 
 def run(argv: list[str], ctx: Context) -> int:
     """Watch until q."""
     args = parser().parse_args(argv)
-    if ctx.json:
+    if ctx.json or args.json:
         raise UsageError("watch is for a person at a terminal", hint="for programs: `damoctl stream --json`")
     at, window = _time("--at", args.at), _time("--window", args.window)
     if at is not None and not args.input:

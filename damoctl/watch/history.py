@@ -8,6 +8,7 @@ and not empty. A recording is thinned evenly instead.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ LIVE_REGIONS = 1_000_000
 """32 bytes each: what a live view keeps per target."""
 RECORD_REGIONS = 4_000_000
 _BACK_NS = 60_000_000_000
+_AT_ONCE = 1 << 18
 
 
 class History:
@@ -58,7 +60,8 @@ class History:
         if (self._seen - 1) % self.stride:
             return True
         own = snapshot.regions
-        columns = [int64(column) for column in (own.start, own.end, own.nr_accesses, own.age)]
+        # copies, as those of a record are views of whole batches of it
+        columns = [int64(column).copy() for column in (own.start, own.end, own.nr_accesses, own.age)]
         start, end, _, age = columns
         regions = Regions(*cast("list[Any]", columns))
         shot = replace(snapshot, regions=regions)
@@ -104,18 +107,24 @@ class History:
             return None
         return self._shots[min(bisect_left(self._ends, time_ns), len(self._shots) - 1)]
 
-    def frame(self, low_ns: int, high_ns: int) -> tuple[Frame, int | None] | None:
-        """All snapshots that tell of [low, high), with offsets for addresses and the end of the snapshot before.
+    def frames(self, low_ns: int, high_ns: int) -> Iterator[tuple[Frame, int | None]]:
+        """All snapshots that tell of [low, high), some at a time, each time with the end of the snapshot before.
 
-        `nr_accesses` is times the sampling interval, so that `heatmap`'s rates come out as shares in millionths.
+        Addresses are offsets, and `nr_accesses` is times the sampling interval, so that `heatmap`'s rates come out as
+        shares in millionths.
         """
         first = bisect_right(self._ends, low_ns)
         last = min(bisect_left(self._ends, high_ns) + 1, len(self._shots))
-        shots = self._shots[first:last]
-        if not shots:
-            return None
+        while first < last:
+            end, size = first, 0
+            while end < last and (end == first or size + len(self._shots[end].regions) <= _AT_ONCE):
+                size += len(self._shots[end].regions)
+                end += 1
+            yield self._frame(self._shots[first:end]), self._ends[first - 1] if first else None
+            first = end
+
+    def _frame(self, shots: Sequence[Snapshot]) -> Frame:
         series = self.series
         frame = frames.of_record(Record(series.kdamond, series.context, series.scheme, series.target_id, None, shots))
         placed = self.axis.place(frame)
-        shares = placed.nr_accesses * placed.per_region(np.maximum(placed.sample_us, 1))
-        return replace(placed, nr_accesses=shares), (self._ends[first - 1] if first else None)
+        return replace(placed, nr_accesses=placed.nr_accesses * placed.per_region(np.maximum(placed.sample_us, 1)))

@@ -49,16 +49,12 @@ class Picture:
 
     def _compute(self, view: View, first: int, last: int) -> Floats:
         low, high = first * view.row_ns, last * view.row_ns
-        nothing = np.full((last - first, view.columns), np.nan)
-        if view.space[1] <= view.space[0]:
-            return nothing
-        found = self._history.frame(low, high)
-        if found is None:
-            return nothing
-        frame, before = found
-        known = bool((frame.aggr_us > 0).all())
-        canvas = Canvas((low, high), view.space, (last - first, view.columns))
-        canvas.add(cut_in_strips(frame, before, known=known, df_passed=False))
+        canvas, known, found = Canvas((low, high), view.space, (last - first, view.columns)), True, False
+        for frame, before in self._history.frames(low, high) if view.space[1] > view.space[0] else ():
+            known, found = known and bool((frame.aggr_us > 0).all()), True
+            canvas.add(cut_in_strips(frame, before, known=known, df_passed=False))
+        if not found:
+            return np.full((last - first, view.columns), np.nan)
         heat = canvas.heat(of_watched=True)
         # without intervals: a share of the most that was seen
         whole = 1e4 if known else max(float(np.nanmax(heat, initial=0.0)) / 100, 1e-9)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from damoctl.reports.frames import int64
+from damoctl.watch import history as histories
 from damoctl.watch.history import History
 from tests.unit.damoctl.watch.shots import MS, SERIES, S, shot, walk
 
@@ -86,9 +87,21 @@ def test_frames_have_the_neighbours_that_tell_of_their_time(low: int) -> None:
     history = History(SERIES)
     for item in walk(30):
         history.add(item)
-    found = history.frame(low * MS, 2000 * MS)
-    assert found is not None
-    frame, before = found
+    ((frame, before),) = history.frames(low * MS, 2000 * MS)
     assert frame.end_ns[0] == (low + 100) * MS
     assert frame.end_ns[-1] == 2000 * MS
     assert before == (low * MS or None)
+    assert list(history.frames(3000 * MS, 4000 * MS)) == []
+
+
+def test_frames_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each goes on where the one before ended, and has at least a snapshot."""
+    monkeypatch.setattr(histories, "_AT_ONCE", 25)
+    history = History(SERIES)
+    for item in walk(6):
+        history.add(item)
+    found = [(frame.end_ns.tolist(), before) for frame, before in history.frames(0, S)]
+    tenths = [end * 100 * MS for end in range(1, 7)]
+    assert found == [(tenths[:2], None), (tenths[2:4], tenths[1]), (tenths[4:], tenths[3])]
+    monkeypatch.setattr(histories, "_AT_ONCE", 1)
+    assert len(list(history.frames(0, S))) == 6
