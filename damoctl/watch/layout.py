@@ -11,7 +11,7 @@ WIDE = 80
 """Columns of the regions' table with everything in it."""
 _FRAME_LINES = 5
 """Title, facts, addresses, legend, keys."""
-_MOST_TABLE, _MOST_SIDE = 22, 62
+_MOST_TABLE, _MOST_SIDE = 22, 46
 
 
 class Layout(NamedTuple):
