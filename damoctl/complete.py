@@ -130,6 +130,12 @@ def _options(module: Any) -> tuple[Option, ...]:
     return tuple(option for table in tables for option in table)
 
 
+def _form(name: str) -> tuple[Option, ...]:
+    from damoctl.commands import args
+
+    return args.form_own(name)
+
+
 def _of_command(name: str, rest: Sequence[str]) -> Grammar:
     """What may stand after a command's name, given what stands there."""
     from damoctl.flags import access
@@ -159,8 +165,8 @@ def _of_command(name: str, rest: Sequence[str]) -> Grammar:
             return Grammar((), (Word("topic", choices=tuple(module.subtopics(rest[0]))),), rest[1:])
         tables = {
             ("args", "damon"): (*OPTIONS, *getattr(module, "DAMON_OWN", ())),
-            ("args", "accesses_filter"): access.FILTERS,
-            ("args", "accesses_format"): access.FORMATS,
+            ("args", "accesses_filter"): (*access.FILTERS, *_form("--format")),
+            ("args", "accesses_format"): (*access.FORMATS, *_form("--output_format")),
         }
         table = tables.get((name, rest[0]), ())
         if name == "report" and rest[0] in module.TYPES:
@@ -169,6 +175,8 @@ def _of_command(name: str, rest: Sequence[str]) -> Grammar:
                 table = (*table, *access.FILTERS, *access.FORMATS)
         return Grammar((*table, _HELP), (spec,) if (name, rest[0]) == ("args", "damon") else (), rest[1:])
     module = import_module(f"damoctl.commands.{name}")
+    if name == "module" and len(rest) > 1 and rest[0] != "list":
+        return _of_parser(module.parser_of(rest[0].removeprefix("damon_"), f"module {rest[0]}"), rest[1:])
     if not hasattr(module, "parser"):
         return Grammar(_options(module) or (_GLOBAL[2], _HELP), (), rest)
     return _of_parser(module.parser(), rest)

@@ -145,9 +145,10 @@ def run(argv: Sequence[str]) -> int:
     name = "version" if words.command == "--version" else words.command
     command = COMMANDS.get(name)
     if command is None:
+        from damoctl.renamed import gone
         from damod.near import near
 
-        hint = near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
+        hint = gone(name) or near(name, COMMANDS).removeprefix("; ") or "damoctl --help lists the commands"
         raise UsageError(f"unknown command {name!r}", hint=hint)
     rest = _split_common(words)
     from importlib import import_module

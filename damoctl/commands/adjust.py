@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from damoctl.context import Context
     from damod.access.snapshot import Snapshot
 
+EXAMPLES = """\
+  damoctl adjust --address 4G 8G --output low.data
+  damoctl adjust --input day.data --aggregate_interval 1s
+"""
 OPTIONS: tuple[Option, ...] = (
     Option(
         ("--aggregate_interval",), "adjust",
@@ -103,11 +107,7 @@ def _check_intervals(record: Any) -> None:
 
 def usage() -> list[str]:
     """The lines of ``damoctl adjust --help``."""
-    lines = ["usage: damoctl adjust [options]", ""]
-    for title, table in (("adjusting and files", OPTIONS), ("which accesses", flags.FILTERS)):
-        lines.append(f"{title}:")
-        for option in table:
-            default = f" (default: {option.default})" if option.default else ""
-            lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-        lines.append("")
-    return lines[:-1]
+    from damoctl.flags.help import command_help
+
+    about = "Write a new record with some of a record's accesses, or with its snapshots joined."
+    return command_help("adjust", about, EXAMPLES, OPTIONS, [("which accesses", flags.FILTERS)]).split("\n")

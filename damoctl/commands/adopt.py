@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from damoctl.options import Parser
 
 EXAMPLES = """\
-  damoctl adopt                  what somebody else runs becomes the set "adopted"; nothing of it changes
+  damoctl adopt                  what somebody else runs becomes the set "adopted", as it is
   damoctl adopt --name tiering   under that name
 """
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from damoctl.examples import of
 from damoctl.flags.option import Option, Word
 from damod.errors import UsageError
 
@@ -245,7 +246,7 @@ def _accesses_filter(argv: Sequence[str], ctx: Context) -> int:
     from damoctl.flags.dump import dump
     from damoctl.flags.words import parse
 
-    line = parse(argv, [*FILTERS, *_form_own("--format")])
+    line = parse(argv, [*FILTERS, *form_own("--format")])
     if line.rest:
         raise UsageError(f"{line.rest[0]!r} belongs to no option", hint="damoctl help access_filter_options")
     given = values(use for use in line.uses if use.option.level != "command")
@@ -283,7 +284,7 @@ def _accesses_format(argv: Sequence[str], ctx: Context) -> int:
     from damoctl.flags.words import parse
     from damoctl.reports.options import from_words
 
-    line = parse(argv, [*FORMATS, *_form_own("--output_format")])
+    line = parse(argv, [*FORMATS, *form_own("--output_format")])
     if line.rest:
         raise UsageError(f"{line.rest[0]!r} belongs to no option", hint="damoctl help access_format_options")
     given = values(use for use in line.uses if use.option.level != "command")
@@ -299,7 +300,8 @@ def _listed(value: Any) -> Any:
     return [_listed(item) for item in value] if isinstance(value, (list, tuple, range)) else value
 
 
-def _form_own(name: str) -> tuple[Option, ...]:
+def form_own(name: str) -> tuple[Option, ...]:
+    """The options of the two that are about accesses: form, raw numbers, file."""
     form = Option((name,), "command", "Form of the output.", (Word("form", choices=("json", "yaml")),), default="json")
     return (form, RAW, OUT)
 
@@ -314,16 +316,16 @@ def _help(topic: str) -> str:
 
     if topic == "accesses_filter":
         about = "Print which accesses the options keep."
-        return command_help("args accesses_filter", about, "", _form_own("--format"), [("filters", FILTERS)])
+        return command_help("args accesses_filter", about, "", form_own("--format"), [("filters", FILTERS)])
     about = "Print how the options show accesses."
-    return command_help("args accesses_format", about, "", _form_own("--output_format"), [("format", FORMATS)])
+    return command_help("args accesses_format", about, "", form_own("--output_format"), [("format", FORMATS)])
 
 
 def run(argv: list[str], ctx: Context) -> int:
     """Print or write what the options make."""
     topics = dict(zip(TOPICS, (_damon, _accesses_filter, _accesses_format), strict=True))
     if not argv or argv[0] in ("-h", "--help"):
-        ctx.print("usage: damoctl args {" + ",".join(topics) + "} [options]\n\n" + HELP + "\n\nexamples\n" + _EXAMPLES)
+        ctx.print("usage: damoctl args {" + ",".join(topics) + "} [options]\n\n" + HELP + "\n\n" + of("args"))
         return 0 if argv else 2
     if argv[0] not in topics:
         from damod.near import near

@@ -45,6 +45,8 @@ def names(answer: Mapping[str, Any], available: bool) -> list[str]:
 
 def parser() -> Parser:
     """The command's words."""
+    import argparse
+
     from damoctl.options import Parser
 
     made = Parser(
@@ -60,7 +62,11 @@ def parser() -> Parser:
     made.add_argument(
         "--kernel", metavar="RELEASE", help="a known release, such as 6.12, instead of the running kernel"
     )
+    made.add_argument("--infer_version", action="store_true", help="only the kernel's release")
     made.add_argument("--json", action="store_true", help="everything, for programs")
+    # Nothing is kept from one look to the next.
+    made.add_argument("--invalidate_cache", action="store_true", help=argparse.SUPPRESS)
+    made.for_damo()
     return made
 
 
@@ -78,7 +84,9 @@ def run(argv: list[str], ctx: Context) -> int:
     else:
         with ctx.client() as client:
             answer = {**client.call("features.list"), "asked": True}
-    if args.json or ctx.json:
+    if args.infer_version:
+        ctx.print(str(answer["release"]))
+    elif args.json or ctx.json:
         ctx.print_json({name: value for name, value in answer.items() if name != "asked"})
     elif args.which == "json":
         ctx.print_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from damoctl.examples import of
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ HELP = "help on a command, long lists of options and keywords"
 TOPICS = {
     "damon_param_options": "[all|monitoring|damos]: what to monitor and what to do (start, tune, record, args damon)",
     "access_filter_options": "which accesses to show (report access, record, args accesses_filter)",
-    "access_format_options": "[options|record_format_keywords|snapshot_format_keywords|region_format_keywords]: "
-    "how to show accesses (report access, args accesses_format)",
+    "access_format_options": "[options | record_format_keywords | snapshot_format_keywords |"
+    " region_format_keywords]: how to show accesses (report access, args accesses_format)",
 }
 _CATEGORIES = ("all", "monitoring", "damos")
 _LEVELS = ("record", "snapshot", "region")
@@ -78,6 +79,13 @@ def _formats(words: Sequence[str], width: int) -> str:
     return "\n\n".join(f"{name}\n{keyword.about}" for name, keyword in keywords_of.items())
 
 
+def _row(name: str, about: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    first = f"  {name:<{width}}  "
+    return wrap(about, 98, initial_indent=first, subsequent_indent=" " * len(first), break_long_words=False)
+
+
 def _of_command(words: Sequence[str], ctx: Context) -> int:
     """What ``damoctl COMMAND ... --help`` prints; damo's old names are those of their commands."""
     from importlib import import_module
@@ -99,10 +107,11 @@ def run(argv: list[str], ctx: Context) -> int:
         words = words[1:]
     if not words:
         commands = {name: command.help for name, command in COMMANDS.items() if command.help}
-        parts = ["usage: damoctl help <topic> | <command>"]
+        parts = ["usage: damoctl help <topic> | <command>", of(NAME)]
         for title, rows in (("topics", TOPICS), ("commands", commands)):
             width = max(map(len, rows))
-            parts.append("\n".join([title, *(f"  {name:<{width}}  {about}" for name, about in rows.items())]))
+            lines = [line for name, about in rows.items() for line in _row(name, about, width)]
+            parts.append("\n".join([f"{title}:", *lines]))
         ctx.print("\n\n".join(parts))
         return 0
     if words[0] in COMMANDS:

@@ -121,7 +121,7 @@ def parser_of(short: str, command: str) -> Parser:
             default=[0, 101, 10], help="which percentiles (default: 0 101 10)",
         )  # fmt: skip
         made.add_argument(
-            "--input_idle_time_percentiles", nargs="+", metavar="PERCENTILE SECONDS",
+            "--input_idle_time_percentiles", nargs="+", metavar="VALUE",
             help="instead of the kernel's: pairs, or a file with them; those between are interpolated",
         )  # fmt: skip
     made.add_argument("--raw_number", action="store_true", help="numbers as the kernel prints them")

@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         """A parser of one verb, with the manners of damoctl."""
 
         def __init__(self, *, prog: str, help: str = "", **_: Any) -> None:  # noqa: A002 - argparse's own name
+            # argparse hands over the prog of the parent, its positionals included.
             super().__init__(prog.removeprefix("damoctl "), help)
             self.add_argument("--json", action="store_true", default=False, help="for programs")
 
@@ -238,7 +239,8 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         ctx.print(line_of(row))
         for problem in row["problems"]:
             ctx.note(f"  {problem}")
-    ctx.print(f"{found['steps']} steps were done" if found["steps"] else "nothing changes")
+    steps = found["steps"]
+    ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
     return 0
 
 

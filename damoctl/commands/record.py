@@ -88,6 +88,9 @@ OWN = (
 def run(argv: list[str], ctx: Context) -> int:
     """Record, or (list, show, stop, rm, recover) look after recordings."""
     if argv and argv[0] in _VERBS:
+        if any(word in ("-h", "--help") for word in argv):
+            ctx.print(_verb_help(argv[0]))
+            return 0
         return _VERBS[argv[0]](argv[1:], ctx)
     if any(word in ("-h", "--help") for word in argv):
         from damoctl.flags.help import command_help
@@ -354,4 +357,21 @@ def details(item: Mapping[str, Any]) -> list[str]:
 
 TAKES = {"list": "", "show": "recording", "stop": "recording", "rm": "recording", "recover": "file"}
 """What each verb is about; a recording's name or a file."""
+_ABOUT = {
+    "list": "The recordings that run, and the detached ones that ended.",
+    "show": "How one recording is going, or how it went.",
+    "stop": "End a recording properly; its files are sealed then.",
+    "rm": "Remove a detached record that has ended, with its files.",
+    "recover": "Make a whole record of what a crash left in FILE.part.",
+}
+
+
+def _verb_help(verb: str) -> str:
+    from damoctl.examples import of
+
+    takes = {"": "", "recording": " NAME", "file": " FILE"}[TAKES[verb]]
+    usage = f"usage: damoctl record {verb}{takes} [--json]"
+    return "\n\n".join([usage, _ABOUT[verb], of(f"record {verb}"), "options:\n  --json    for programs"])
+
+
 _VERBS = {"list": _list, "show": _show, "stop": _stop, "rm": _rm, "recover": _recover}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from damoctl.examples import of
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         raise UsageError("report what?", hint=f"one of: {', '.join(TYPES)}")
     found = TYPES.get(argv[0])
     if found is None:
+        from damoctl.renamed import gone
         from damod.near import near
 
         raise UsageError(
-            f"there is no report {argv[0]!r}{near(argv[0], TYPES)}", hint=f"reports are: {', '.join(TYPES)}"
+            f"there is no report {argv[0]!r}{near(argv[0], TYPES)}",
+            hint=gone(f"report {argv[0]}") or f"reports are: {', '.join(TYPES)}",
         )
     status: int = import_module(found[0]).run(argv[1:], ctx)
     return status
@@ -58,5 +61,8 @@ def usage() -> list[str]:
     return [
         "usage: damoctl report TYPE [options]",
         "",
+        *of("report").splitlines(),
+        "",
+        "types:",
         *(f"  {name:<{width}}  {about}" for name, (_, about) in TYPES.items()),
     ]

@@ -74,6 +74,11 @@ OPTIONS: tuple[Option, ...] = (
         (Word("tool", choices=("damo",)),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
+    Option(("--debug_damon",), "source", "Accepted for damo's users; the daemon's log has it.", hidden=True),
+    Option(
+        ("--damon_interface_DEPRECATED", "--damon_interface"), "source", "Accepted for damo's users.",
+        (Word("interface", choices=("sysfs", "debugfs", "auto")),), hidden=True,
+    ),
 )  # fmt: skip
 
 
@@ -328,12 +333,8 @@ def page_filters(given: dict[str, list[list[Any]]]) -> list[dict[str, Any]]:
 
 def usage() -> list[str]:
     """The lines of ``damoctl report access --help``."""
-    lines = ["usage: damoctl report access [options]", ""]
-    for title, table in (("source and output", OPTIONS), ("which accesses", flags.FILTERS), ("how", flags.FORMATS)):
-        lines.append(f"{title}:")
-        for option in table:
-            if not option.hidden:
-                default = f" (default: {option.default})" if option.default else ""
-                lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-        lines.append("")
-    return lines[:-1]
+    from damoctl.flags.help import command_help
+
+    groups = (("which accesses", flags.FILTERS), ("how to show them", flags.FORMATS))
+    about = "Access patterns of the monitored memory, now or from a record."
+    return command_help("report access", about, "", OPTIONS, groups).split("\n")

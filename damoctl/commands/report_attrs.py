@@ -50,7 +50,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )  # fmt: skip
 EXAMPLES = (
-    ("damoctl start --probe --probe_filter allow anon", "count the pages of each region that are anonymous"),
+    ("damoctl start --probe --probe_filter allow anon", "anonymous pages of each region"),
     ("damoctl report attrs", "what has fewest of them first"),
     ("damoctl report attrs --sort_regions_by address", "in order of address"),
     ("damoctl report attrs --adjust_region size probe_hits_rate 0", "only as large as its share of them"),

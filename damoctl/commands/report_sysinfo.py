@@ -25,7 +25,7 @@ OPTIONS = (
     recording.HELP,
 )  # fmt: skip
 EXAMPLES = (
-    ("damoctl report sysinfo", "versions, and the ways to DAMON that this kernel has"),
+    ("damoctl report sysinfo", "versions, and what this kernel has"),
     ("damoctl report sysinfo --print all", "everything"),
     ("damoctl report sysinfo --print unavailable_features", "what this kernel lacks"),
 )

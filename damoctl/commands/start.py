@@ -20,7 +20,7 @@ EXAMPLES = """\
   damoctl start paddr                      physical memory, default parameters
   damoctl start 1234                       the memory of a process
   damoctl start "./workload --fast"        a command, watched from its first instruction
-  damoctl start tiering.yaml               a whole set-up, as `damoctl args damon --format yaml` prints it
+  damoctl start tiering.yaml               a whole set-up, as `args damon --format yaml` prints it
   damoctl start --damos_action pageout --damos_access_rate 0% 0% --damos_age 30s max
 """
 

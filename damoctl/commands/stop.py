@@ -23,6 +23,7 @@ def parser() -> Parser:
     made.add_argument("name", nargs="?", metavar="SET", help="name of a set (default: all)")
     made.add_argument("--kdamond", type=int, metavar="KDAMOND", help="only the kdamond of this index")
     made.add_argument("--json", action="store_true", help="for programs")
+    made.for_damo()
     return made
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 EXAMPLES = """\
-  damoctl tune --monitoring_intervals 10ms 200ms 1s      only the intervals
-  damoctl tune --scheme pageout --damos_quota_space 1G   only that scheme's quota
-  damoctl tune --dry_run --damos_age 1m max              what would change
-  damoctl tune tiering.yaml                              a whole set-up; what it leaves out gets its default
+  damoctl tune --monitoring_intervals 10ms 200ms 1s     only the intervals
+  damoctl tune --scheme pageout --damos_quota_space 1G  only that scheme's quota
+  damoctl tune --dry_run --damos_age 1m max             what would change
+  damoctl tune tiering.yaml                 a whole set-up; what it leaves out gets its default
 """
 
 OWN = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from damoctl.examples import of
 from damoctl.flags.option import KINDS, Option, Word
 from damoctl.flags.table import OPTIONS, TARGET_ABOUT
 
@@ -49,7 +50,7 @@ def entry(option: Option, width: int = 100) -> list[str]:
         lines = [f"  {names}".ljust(_COLUMN) + body[0]]
         body = body[1:]
     else:
-        lines = [f"  {names}"]
+        lines = textwrap.wrap(names, width, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return lines + [" " * _COLUMN + line for line in body]
 
 
@@ -87,15 +88,15 @@ def command_help(
     parts = []
     if groups is None:
         parts.append(f"usage: damoctl {command} [options] [target]\n\n{about}")
+        parts += filter(None, [of(command, examples)])
         parts.append(f"target\n{textwrap.indent(textwrap.fill(TARGET_ABOUT, width - 2), '  ')}")
         usual = [option for option in OPTIONS if option.name in _COMMON]
         groups = [(title, [one for one in usual if one.category == name]) for name, title in _TITLES.items()]
         more = "\n\n`damoctl help damon_param_options` has all options, units and kernels."
     else:
         parts.append(f"usage: damoctl {command} [options]\n\n{about}")
+        parts += filter(None, [of(command, examples)])
         more = ""
-    if examples:
-        parts.append(f"examples\n{examples.rstrip()}")
     for title, options in (("options", own), *groups):
         shown = [option for option in options if not option.hidden]
         if shown:
@@ -140,8 +141,11 @@ to the item that was begun last before it: by a start marker (`--kdamond`, `--da
 `--target_pid` a second target, a second `--damos_action` a second scheme. Options before the first item are the first
 item's.
 
-    damoctl start --damos_action lru_prio   --damos_access_rate 50% max --damos_age 5s max \\
-                  --damos_action lru_deprio --damos_access_rate 0% 0%   --damos_age 5s max
+```console
+$ damoctl start --take_over --damos_action lru_prio   --damos_access_rate 50% max --damos_age 5s max \\
+                            --damos_action lru_deprio --damos_access_rate 0% 0%   --damos_age 5s max
+started kdamond 0 (pid ...) of adhoc
+```
 
 `damo` reads by number: the n-th `--damos_age` is that of the n-th scheme. That reading is taken, with a note, only
 where one item would otherwise have an option twice and the numbers fit exactly: all uses stand after all items' starts

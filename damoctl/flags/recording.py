@@ -114,14 +114,12 @@ def read(
     return given
 
 
-def usage(report: str, options: Iterable[Option], examples: Sequence[tuple[str, str]] = ()) -> list[str]:
-    """The lines of ``damoctl report <report> --help``."""
-    lines = [f"usage: damoctl report {report} [options]", ""]
+def usage(report: str, options: Sequence[Option], examples: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """The lines of ``damoctl report <report> --help``; `examples` are (command line, what it does)."""
+    from damoctl.commands.report import TYPES
+    from damoctl.flags.help import command_help
+
+    about = TYPES[report][1]
     width = max((len(line) for line, _ in examples), default=0)
-    if examples:
-        lines += ["examples:", *(f"  {line:<{width}}  {what}" for line, what in examples), ""]
-    for option in options:
-        if not option.hidden:
-            default = f" (default: {option.default})" if option.default else ""
-            lines += [f"  {option.synopsis()}", f"        {option.about}{default}"]
-    return lines
+    text = "\n".join(f"  {line:<{width}}  {what}" for line, what in examples)
+    return command_help(f"report {report}", f"{about[0].upper()}{about[1:]}.", text, options, []).split("\n")

@@ -7,14 +7,17 @@ one snapshot. Boxes, JSON and the raw listing are shown snapshot by snapshot els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from damoctl.reports import glyphs, styles
 from damoctl.reports.access import _block, _parts
+from damoctl.reports.base import texts
 from damoctl.reports.choose import Chooser, temperatures
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
 from damoctl.reports.frames import Frame, Ints, Series, Source
@@ -31,6 +34,8 @@ from damod.errors import NoData
 
 # Regions made into text at a time.
 _ROWS = 1 << 14
+# The same ages come in each piece, and a snapshot begins where the one before it ends.
+_told = lru_cache(1 << 14)(units.time)
 
 
 class Outline(NamedTuple):
@@ -59,7 +64,8 @@ def outlines(source: Source, options: Options) -> dict[Series, Outline]:
     some = False
     need = {"start_ns", "intervals", "wall"} | ({"age"} if options.selection.ages_us or options.selection.temperatures
                                                 else set())  # fmt: skip
-    for frame in source.frames(need):
+    chooses = any(options.selection[:-1])  # all but the weights
+    for frame in source.frames(need, regions=chooses):
         if not (frame.sample_us.all() and frame.aggr_us.all()):
             raise NoData(
                 f"the record of target {frame.series.target_id} lacks the intervals, so access rates and ages are not"
@@ -154,14 +160,20 @@ def _small(source: Source, series: Series) -> Iterator[Frame]:
 def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> Iterator[str]:
     """The text of each chosen snapshot of a frame."""
     options, templates = view.options, view.templates
-    heads = _template(templates.snapshot_head, frame, by_address, view)
-    tails = _template(templates.snapshot_tail, frame, by_address, view)
+    wanted = chosen.tolist()
+    heads = _template(templates.snapshot_head, frame, by_address, view, wanted)
+    tails = _template(templates.snapshot_tail, frame, by_address, view, wanted)
     bodies: Sequence[str] = [""] * len(frame)
     if templates.region and len(frame.start):
         bodies = glyphs.text(_line(templates.region, frame, options), frame.first)
-    for index in chosen.tolist():
-        parts = (heads(index) if heads else "", bodies[index], tails(index) if tails else "")
-        yield "\n".join(part for part, there in zip(parts, (heads, bodies[index], tails), strict=True) if there)
+    for place, index in enumerate(wanted):
+        body = bodies[index]
+        parts = [heads[place]] if heads else []
+        if body:
+            parts.append(body)
+        if tails:
+            parts.append(tails[place])
+        yield "\n".join(parts)
 
 
 def _ordered(frame: Frame, options: Options) -> Frame:
@@ -232,8 +244,8 @@ def _vmas(frame: Frame, options: Options, width: int) -> Glyphs:
 
 
 _REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
-    "<index>": lambda frame, options, width: glyphs.distinct(
-        np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), str, width
+    "<index>": lambda frame, options, width: glyphs.whole(
+        np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), width
     ),
     "<start address>": lambda frame, options, width: _sizes(frame.start, options, width),
     "<end address>": lambda frame, options, width: _sizes(frame.end, options, width),
@@ -247,7 +259,7 @@ _REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
     "<age>": lambda frame, options, width: _by_aggr(
         frame,
         np.maximum(frame.age, 0),
-        lambda n, _, aggr: units.time(n * aggr * 1000, raw=options.raw, raw_unit="us"),
+        lambda n, _, aggr: _told(n * aggr * 1000, raw=options.raw, raw_unit="us"),
         width,
     ),
     "<temperature>": lambda frame, options, width: glyphs.distinct(
@@ -261,25 +273,21 @@ _REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
 # snapshots
 
 
-def _template(template: str, frame: Frame, by_address: Frame, view: RecordView) -> Callable[[int], str] | None:
-    """What shows a template for the snapshot of an index."""
+def _template(template: str, frame: Frame, by_address: Frame, view: RecordView, wanted: Sequence[int]) -> list[str]:
+    """A template for each of the snapshots of these indices; none where there is no template."""
     if not template:
-        return None
+        return []
     options = view.options
-    parts: list[str | Callable[[int], str]] = []
+    columns: list[Iterable[str]] = []
     for part in _parts(template, SNAPSHOT):
         if isinstance(part, str):
-            parts.append(part)
+            columns.append(repeat(part, len(wanted)))
             continue
         quick = _SNAPSHOT.get(part.name)
         one = quick(by_address, view) if quick else _slowly(part, frame, by_address, view)
         width = options.min_chars.get(part.name, 0)
-        parts.append(_wide(one, width) if width else one)
-    return lambda index: "".join(part if isinstance(part, str) else part(index) for part in parts)
-
-
-def _wide(one: Callable[[int], str], width: int) -> Callable[[int], str]:
-    return lambda index: one(index).ljust(width)
+        columns.append([one(index).ljust(width) for index in wanted] if width else map(one, wanted))
+    return list(map("".join, zip(*columns, strict=True)))
 
 
 def _slowly(keyword: Keyword, frame: Frame, by_address: Frame, view: RecordView) -> Callable[[int], str]:
@@ -301,12 +309,11 @@ def _snapshot_view(frame: Frame, view: RecordView, index: int) -> SnapshotView:
 
 
 def _each(column: Ints, show: Callable[[int], str]) -> Callable[[int], str]:
-    values = column.tolist()
-    return lambda index: show(values[index])
+    return texts(column.tolist(), show).__getitem__
 
 
 def _time(pick: Callable[[Frame, RecordView], Ints]) -> Callable[[Frame, RecordView], Callable[[int], str]]:
-    return lambda frame, view: _each(pick(frame, view), lambda value: units.time(value, raw=view.options.raw))
+    return lambda frame, view: _each(pick(frame, view), lambda value: _told(value, raw=view.options.raw))
 
 
 def _same_intervals(frame: Frame, view: RecordView) -> Callable[[int], str]:
@@ -399,19 +406,22 @@ def heat_lines(frame: Frame, view: RecordView) -> list[Any]:
     gaps[bounds[there]] = 0
     text = (levels + ord("0")).astype(np.uint8).tobytes().decode()
     shades = levels.tolist()
+    all_cuts = np.flatnonzero(gaps)
+    cut_bounds = np.searchsorted(all_cuts, bounds).tolist()
+    cut_places, widths, edges = all_cuts.tolist(), gaps[all_cuts].tolist(), bounds.tolist()
     for place, index in enumerate(there.tolist()):
         if not fits[index]:
             continue
-        left, right = int(bounds[index]), int(bounds[index + 1])
-        cuts = (np.flatnonzero(gaps[left:right]) + left).tolist()
+        left, right = edges[index], edges[index + 1]
         drawn, at = [], left
-        for stop in [*cuts, right]:
+        for which in range(cut_bounds[index], cut_bounds[index + 1] + 1):
+            stop = cut_places[which] if which < cut_bounds[index + 1] else right
             if view.color:
                 drawn.append(colors.digits(shades[at:stop], options.heatmap_colorset, color=True))
             else:
                 drawn.append(text[at:stop])
             if stop < right:
-                gap = int(gaps[stop])
+                gap = widths[which]
                 drawn.append("[...]" if gap > 4 else "." * gap)
             at = stop
         least, most = (units.number(value, raw=options.raw) for value in (float(lowest[place]), float(highest[place])))

@@ -139,8 +139,11 @@ class Source:
 
     name = ""
 
-    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
-        """The frames, with the columns of `need` (of `ALL`) beside `start`, `end`, `nr_accesses` and `end_ns`."""
+    def frames(self, need: Collection[str] = ALL, *, regions: bool = True) -> Iterator[Frame]:
+        """The frames, with the columns of `need` (of `ALL`) beside `start`, `end`, `nr_accesses` and `end_ns`.
+
+        Without `regions` all snapshots may look as if they had none: for who asks for times and intervals only.
+        """
         raise NotImplementedError
 
     def intervals(self, series: Series) -> Intervals | None:
@@ -164,7 +167,7 @@ class Held(Source):
         self._frames = [of_record(record) for record in records]
         self._records = {frame.series: record for frame, record in zip(self._frames, records, strict=True)}
 
-    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
+    def frames(self, need: Collection[str] = ALL, *, regions: bool = True) -> Iterator[Frame]:
         return iter(self._frames)
 
     def intervals(self, series: Series) -> Intervals | None:
@@ -187,8 +190,8 @@ class Opened(Source):
         self._files = files
         self._known: dict[Series, Any] = {}
 
-    def frames(self, need: Collection[str] = ALL) -> Iterator[Frame]:
-        columns = [*_ALWAYS, *(name for name in _STORED if _STORED[name] in need), *_KEY]
+    def frames(self, need: Collection[str] = ALL, *, regions: bool = True) -> Iterator[Frame]:
+        columns = [*(_ALWAYS if regions else ("end_ns",)), *(name for name in _STORED if _STORED[name] in need), *_KEY]
         for file in self._files:
             for rows in file.batches(columns):
                 self._progress(rows.num_rows)
@@ -218,8 +221,11 @@ class Opened(Source):
         regions = {
             name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows
         }
-        counts = regions["nr_accesses"]
-        if counts.min() < 0:  # the only row of a snapshot without regions
+        counts = regions.get("nr_accesses")
+        if counts is None:  # no column of regions was asked for
+            regions = dict.fromkeys(("start", "end", "nr_accesses"), np.zeros(0, dtype=np.int64))
+            first = np.zeros_like(first)
+        elif counts.min() < 0:  # the only row of a snapshot without regions
             there = counts >= 0
             first = np.concatenate(([0], np.cumsum(there)))[first]
             regions = {name: column[there] for name, column in regions.items()}

@@ -14,12 +14,28 @@ from numpy.typing import NDArray
 from damoctl.reports.frames import Ints
 
 Glyphs = NDArray[np.uint8]
-_DIGITS = np.array([f"{value:04d}" for value in range(10_000)], dtype="S4").view(np.uint8).reshape(-1, 4)
-# the same without leading zeros
-_LEADING = np.array([b"\0" * (4 - len(str(value))) + str(value).encode() for value in range(10_000)], dtype="S4")
-_WHOLE = np.frombuffer(b"".join(bytes(item).ljust(4, b"\0") for item in _LEADING), dtype=np.uint8).reshape(-1, 4)
-_UNITS = ((60, b" EiB"), (50, b" PiB"), (40, b" TiB"), (30, b" GiB"), (20, b" MiB"), (10, b" KiB"))
+_DIGITS = (np.arange(10_000)[:, None] // np.array([1000, 100, 10, 1]) % 10 + ord("0")).astype(np.uint8)
+# The same without leading zeros.
+_WHOLE = np.where(np.arange(10_000)[:, None] >= np.array([1000, 100, 10, 0]), _DIGITS, np.uint8(0))
+_UNITS = (b" KiB", b" MiB", b" GiB", b" TiB", b" PiB", b" EiB")
+_POWERS = np.array([1 << 10 * (number + 1) for number in range(6)])
+_TENS = np.array([10, 100, 1000])  # numbers of up to four digits
+_BYTES = np.frombuffer(b" B".ljust(8, b"\0"), dtype=np.uint8)
+
+
+def _endings() -> NDArray[np.uint8]:
+    """``.366 GiB`` for each unit (0 is none) and each number of thousandths."""
+    points = np.full((7, 1000, 8), ord("."), dtype=np.uint8)
+    points[:, :, 1:4] = _DIGITS[:1000, 1:]
+    for number, unit in enumerate(_UNITS, 1):
+        points[number, :, 4:] = np.frombuffer(unit, dtype=np.uint8)
+    return points.reshape(-1, 8)
+
+
+_ENDS = _endings()
 _EXACT = 2**53
+# Stands in no UTF-8 text.
+_END = 0xFF
 
 
 def literal(text: str, count: int) -> Glyphs:
@@ -47,43 +63,42 @@ def distinct(column: Ints, show: Callable[[int], str], width: int) -> Glyphs:
 
 def sizes(column: Ints, width: int) -> Glyphs:
     """As `units.size`: ``1.366 GiB``, cut to thousandths as Python rounds them, padded to `width`."""
-    count = len(column)
-    made: Glyphs = np.zeros((count, 12), dtype=np.uint8)
-    length = np.full(count, 12)
-    rest = np.ones(count, dtype=bool)
-    for shift, unit in _UNITS:
-        rows = np.flatnonzero(rest & (column > (1 << shift)))
-        if not len(rows):
-            continue
-        rest[rows] = False
-        values = column[rows]
-        whole, part = values >> shift, values & ((1 << shift) - 1)
-        # thousandths rounded to nearest, ties to even: exact, since a fraction of 2**shift is exact as a float too
-        bits = min(shift, 43)  # times 1000 must fit 64 bits; of more bits the lowest only tell ties apart
-        if shift > bits:
-            part = part >> (shift - bits) | (part & ((1 << (shift - bits)) - 1) != 0)
-        scaled = part * 1000
-        thousandths, left, half = scaled >> bits, scaled & ((1 << bits) - 1), 1 << (bits - 1)
-        thousandths += (left > half) | ((left == half) & (thousandths & 1 == 1))
-        whole += thousandths == 1000
-        thousandths[thousandths == 1000] = 0
-        made[rows, :4] = _WHOLE[whole]
-        made[rows, 4] = ord(".")
-        made[rows, 5:8] = _DIGITS[thousandths, 1:]
-        made[rows, 8:] = np.frombuffer(unit, dtype=np.uint8)
-        length[rows] = 8 + np.searchsorted((10, 100, 1000), whole, "right") + 1
-    rows = np.flatnonzero(rest)
-    if len(rows):
-        values = column[rows]
-        made[rows, :4] = _WHOLE[values]
-        made[rows, 4:6] = np.frombuffer(b" B", dtype=np.uint8)
-        length[rows] = 3 + np.searchsorted((10, 100, 1000), values, "right")
+    made: Glyphs = np.zeros((len(column), 12), dtype=np.uint8)
+    # A unit is used strictly above its power; 0 is B.
+    unit = np.searchsorted(_POWERS, column, "left")
+    shift = unit * 10
+    whole = column >> shift
+    part = column - (whole << shift)
+    if int(unit.max(initial=0)) > 4:
+        # Times 1000 must fit 64 bits; of more bits the lowest only tell ties apart.
+        spare = np.maximum(shift - 43, 0)
+        lost = part - (part >> spare << spare)
+        part = (part >> spare) | (lost != 0)
+        shift = np.minimum(shift, 43)
+    # Thousandths rounded to nearest, ties to even: exact, since a fraction of 2**shift is exact as a float too.
+    scaled = part * 1000
+    thousandths = scaled >> shift
+    twice = (scaled - (thousandths << shift)) * 2
+    thousandths += twice + (thousandths & 1) > (1 << shift)
+    if int(thousandths.max(initial=0)) == 1000:
+        over = thousandths == 1000
+        whole += over
+        thousandths[over] = 0
+    made[:, :4] = _WHOLE[whole]
+    made[:, 4:] = _ENDS[thousandths + unit * 1000]
+    length = 8 + np.searchsorted(_TENS, whole, "right") + 1
+    bare = unit == 0
+    if bare.any():
+        made[bare, 4:] = _BYTES
+        length[bare] -= 6
     return padded(made, length, width)
 
 
 def whole(column: Ints, width: int) -> Glyphs:
     """Plain integers, 0 and above, padded to `width`."""
-    texts = np.char.mod(b"%d", column) if len(column) else np.zeros(0, dtype="S1")
+    if int(column.max(initial=0)) < len(_WHOLE):
+        return padded(_WHOLE[column], 1 + np.searchsorted(_TENS, column, "right"), width)
+    texts = np.char.mod(b"%d", column)
     length = np.char.str_len(texts)
     return padded(texts.view(np.uint8).reshape(len(column), -1), length, width)
 
@@ -99,11 +114,15 @@ def padded(made: Glyphs, length: Ints | NDArray[np.intp], width: int) -> Glyphs:
 
 def text(columns: Sequence[Glyphs], first: Ints) -> list[str]:
     """The lines, each ended by a newline but the last, of the rows ``first[i]:first[i + 1]`` as one text per i."""
-    count = len(columns[0])
-    matrix = np.hstack([*columns, literal("\n", count)])
-    mask = matrix != 0
-    ends = np.concatenate(([0], np.cumsum(mask.sum(axis=1))))[first]
-    whole_text = matrix[mask].tobytes().decode()
-    return [
-        whole_text[low : max(high - 1, low)] for low, high in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-    ]
+    count, width = len(columns[0]), sum(column.shape[1] for column in columns)
+    held = bytearray(count * (width + 1))
+    matrix = np.frombuffer(held, dtype=np.uint8).reshape(count, width + 1)
+    at = 0
+    for column in columns:
+        matrix[:, at : at + column.shape[1]] = column
+        at += column.shape[1]
+    matrix[:, -1] = ord("\n")
+    there = first[1:] > first[:-1]
+    matrix[first[1:][there] - 1, -1] = _END
+    pieces = iter(held.translate(None, b"\0").split(bytes((_END,))))
+    return [next(pieces).decode() if some else "" for some in there.tolist()]

@@ -7,8 +7,10 @@ other lists as a whole; null gives a key its default back. What is wrong with on
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +127,7 @@ def read(file: str, drop_ins: Iterable[str] = ()) -> Document:
     files = [file, *(path for path in drop_ins if not _masked(path))]
     for path in files:
         try:
-            text = File(path).read_bytes()[: MAX_BYTES + 1].decode()
+            text = _bytes(path).decode()
         except UnicodeDecodeError as exc:
             problem = Problem(Place(path, 1, 1), "", f"no UTF-8 text ({exc.reason} at byte {exc.start})")
             return Document(name, file, tuple(files), problems=(problem,))
@@ -134,6 +136,14 @@ def read(file: str, drop_ins: Iterable[str] = ()) -> Document:
             return Document(name, file, tuple(files), problems=(problem,))
         texts.append((path, text))
     return of_texts(name, texts)
+
+
+def _bytes(path: str) -> bytes:
+    """The beginning of a file, as far as it may be long. Only of a regular one: a pipe would keep us waiting."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        return file.read(MAX_BYTES + 1)
 
 
 def _masked(path: str) -> bool:

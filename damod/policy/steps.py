@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -12,6 +12,7 @@ from damod.policy.guard import Probation, gauge
 from damod.policy.owning import Owning, sentence
 from damod.policy.plan import Add, Repair, Running, Start, Step, Stop, Tune
 from damod.policy.roster import Roster, State
+from damod.spec.kdamond import Kdamond
 
 log = structlog.get_logger(__name__)
 
@@ -69,13 +70,18 @@ class Steps:
         if isinstance(step, (Start, Add)):
             state.started_ns = now
         elif isinstance(step, Stop) and step.index is None:
-            state.started_ns = None
+            state.started_ns = state.probation = None
         else:
             state.tries = 0
         document = self.roster.in_charge(state)
         guard = state.guard or (document.policy.guard if document and document.policy else None)
         if guard and isinstance(step, (Start, Tune)) and not state.shadow:
             earlier = tuple(before[index].spec for index in sorted(before))
+            if earlier and _with_targets(step.kdamonds, earlier) == earlier:
+                return  # processes came and went, which is no change of the policy
+            if state.probation:
+                # What it is to go back to is what has stood the test, not what is changed within it.
+                earlier = state.probation.earlier
             state.probation = Probation.begin(guard, earlier, gauge(self.kernel, self.owner.kdamond_pids()), now)
 
     def failed(self, step: Step, exc: DamodError | OSError) -> None:
@@ -116,8 +122,9 @@ class Steps:
         probation, state.probation = state.probation, None
         earlier = probation.earlier if probation else ()
         try:
-            if earlier and len(earlier) == len(self.owner.policy_sets()[name]):
-                self.owner.tune(name, earlier)
+            running = self.owner.policy_sets()[name]
+            if earlier and len(earlier) == len(running):
+                self.owner.tune(name, _with_targets(earlier, [running[index].spec for index in sorted(running)]))
             else:
                 earlier = ()
                 self.owner.stop(name)
@@ -130,3 +137,18 @@ class Steps:
         self.roster.other = True
         state.stage = "rolled-back"
         state.reason = f"{tripped}; {'its earlier parameters count' if earlier else 'it is stopped'} until it is edited"
+
+
+def _with_targets(kdamonds: Sequence[Kdamond], of: Sequence[Kdamond]) -> tuple[Kdamond, ...]:
+    """The kdamonds with the targets of others, where both watch the same kind of memory."""
+    return tuple(
+        kdamond.model_copy(
+            update={
+                "contexts": tuple(
+                    mine.model_copy(update={"targets": theirs.targets}) if mine.ops == theirs.ops else mine
+                    for mine, theirs in zip(kdamond.contexts, other.contexts, strict=True)
+                )
+            }
+        )
+        for kdamond, other in zip(kdamonds, of, strict=False)
+    )

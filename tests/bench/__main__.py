@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import day, guest, record, record_size, reports, streams, watch
+from tests.bench import day, guest, record, record_daemon, record_size, reports, streams, watch
 
 MEASUREMENTS = {
     "record": record.main,
+    "record_daemon": record_daemon.main,
     "record_size": record_size.main,
     "reports": reports.main,
     "streams": streams.main,

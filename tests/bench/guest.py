@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from tests.vm import kernels
-from tests.vm.guest import CHECKOUT, Guest, GuestError, compile_for_guest
+from tests.vm.guest import CHECKOUT, Guest, compile_for_guest
+from tests.vm.peer import ensure_damo
 from tests.vm.run_in_guest import project_python
 
 PROGRAMS = CHECKOUT / "tests/vm/programs"
@@ -24,20 +21,6 @@ BOTH = """
 "$PYTHON" "$PROGRAMS/beside_damo.py" "$DAMO" >"$DAMOD_GUEST_OUT/beside.json" || exit
 uname -r >"$DAMOD_GUEST_OUT/release"
 """
-
-
-def ensure_damo() -> Path:
-    """The `damo` program in an environment of its own; nothing on this machine runs it."""
-    home = kernels.cache_dir() / f"damo-py{sys.version_info.major}.{sys.version_info.minor}"
-    with kernels.locked(kernels.cache_dir() / "lock.damo"):
-        if not (home / ".ready").exists():
-            for step in ([sys.executable, "-m", "venv", str(home)], [str(home / "bin/pip"), "install", "-q", "damo"]):
-                done = subprocess.run(step, capture_output=True, text=True, check=False)
-                if done.returncode != 0:
-                    raise GuestError(f"installing damo failed: {' '.join(step)}\n{done.stdout}{done.stderr}")
-            (home / ".ready").touch()
-    compile_for_guest(home / "bin/python", home / "lib")
-    return home / "bin/damo"
 
 
 def measure(kernel: str) -> dict[str, Any]:

@@ -33,14 +33,14 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE_KB = os.sysconf("SC_PAGESIZE") // 1024
 
 
-def aggregations(count: int, event_id: int) -> list[list[bytearray]]:
+def aggregations(count: int, event_id: int, pid: int = PID) -> list[list[bytearray]]:
     """The pages of each of `count` aggregations, times counted from 0; `stamp` moves them."""
     row = struct.Struct("<IHBBiQI4xQQII")
     found = []
     for shot in snapshots(count):
         regions = shot.regions
         packed = [
-            row.pack(12 | 400 << 5, event_id, 0, 0, PID, 0, len(regions), *values)
+            row.pack(12 | 400 << 5, event_id, 0, 0, pid, 0, len(regions), *values)
             for values in zip(regions.start, regions.end, regions.nr_accesses, regions.age, strict=True)
         ]
         pages = []

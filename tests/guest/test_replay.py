@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,18 @@ WORKLOADS = Path(__file__).parents[1] / "vm/workloads"
 SIZE, SNAPSHOTS = 100 * MIB, 500
 # A pixel is a second and 2.5 MiB. Finer ones compare DAMON's random walk of region boundaries with another one.
 ROWS, COLUMNS = 50, 40
+# More regions than DAMON's least ten: of a process of 200 MiB these would be larger than what is hot.
+ATTRS = ("--monitoring_nr_regions_range", "100", "1000")
 
 
-def original(path: Path) -> None:
-    """A recording of the stairs workload."""
+def original(path: Path) -> int:
+    """A recording of the stairs workload; when it begins."""
     writer = RecordWriter(path.parent, path.name, RecordMeta(wall_offset_ns=stairs.WALL_OFFSET_NS, tool="test"))
-    for snapshot in stairs.snapshots(SNAPSHOTS, regions=60, size=SIZE):
+    found = list(stairs.snapshots(SNAPSHOTS, regions=60, size=SIZE))
+    for snapshot in found:
         writer.append(snapshot)
     writer.seal()
+    return found[0].start_ns
 
 
 def heatmap(damoctl: Damoctl, path: Path, times: Sequence[int], addresses: Sequence[int]) -> Any:
@@ -55,17 +60,17 @@ def test_a_replay_looks_like_the_record(daemon: LocalDaemon, damoctl: Damoctl, t
     The replay runs beside a busy competitor, for emulation hides accesses otherwise (docs/kernels.md).
     """
     record, again, told = tmp_path / "stairs.data", tmp_path / "again.data", tmp_path / "told"
-    original(record)
+    first_ns = original(record)
     words = [sys.executable, WORKLOADS / "pinned.py", "1", sys.executable, "-m", "damoctl", "replay", record, "--json"]
     # A script of its own, so that what the replay says is not mixed with what the recording says.
     command = tmp_path / "replay"
     command.write_text(f"#!/bin/sh\nexec {shlex.join(map(str, words))} >{told}\n")
     command.chmod(0o755)
-    ok(damoctl("record", str(command), "--take_over", "--out", str(again)))
+    ok(damoctl("record", str(command), "--take_over", "--out", str(again), *ATTRS))
+    shutil.copy(again, os.environ["DAMOD_GUEST_OUT"])
     replayed = json.loads(told.read_text())
     (target,) = replayed["targets"]
 
-    first_ns = 1_000_000_000_000
     length = replayed["steps"][-1]["end_ns"]
     (before_low,) = (item["recorded_start"] for item in target["ranges"])
     before = heatmap(damoctl, record, (first_ns, first_ns + length), (before_low, before_low + SIZE))

@@ -58,7 +58,7 @@ def test_write_check_diff_reload(daemon: LocalDaemon, damoctl: Run) -> None:
     diff = damoctl("policy", "diff")
     assert diff.returncode == 1
     assert f"quotas.sz_bytes: 1024.000 KiB -> 2.000 MiB  ({path}:6)" in diff.stdout
-    assert "1 steps were done" in ok(damoctl("policy", "reload"))
+    assert "1 step was done" in ok(damoctl("policy", "reload"))
     assert ok(damoctl("policy", "diff")) == "nothing would change\n"
     assert kdamonds(damoctl) == pids
     assert ok(damoctl("policy", "verify")) == "a: as it should be\n"
@@ -146,6 +146,15 @@ def test_start_save(daemon: LocalDaemon, damoctl: Run) -> None:
     assert again.returncode == 5 and "there is a policy mine already" in again.stderr
     wrong = damoctl("start", "--save", "other", str(daemon.process.pid if daemon.process else 1))
     assert wrong.returncode == 2 and "pid" in wrong.stderr and not (daemon.policies / "other.yaml").exists()
+
+
+def test_a_new_file_is_tried_before_it_counts(daemon: LocalDaemon, damoctl: Run) -> None:
+    """A file that nobody has read yet can be applied as a shadow, as it is now; other new files wait for a reload."""
+    put(daemon, "10-cold.yaml", POLICY)
+    put(daemon, "20-other.yaml", POLICY)
+    assert "shadow: it only counts" in ok(damoctl("policy", "apply", "cold", "--shadow"))
+    assert list(kdamonds(damoctl)) == ["cold"]
+    assert damoctl("policy", "apply", "colt").returncode == 7
 
 
 def test_apply_guarded_and_as_a_shadow(daemon: LocalDaemon, damoctl: Run) -> None:

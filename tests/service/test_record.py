@@ -400,6 +400,45 @@ def test_a_full_disk_is_waited_out(damoctl: Run, daemon: LocalDaemon, tmp_path: 
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
+@root_only
+@pytest.mark.parametrize("victim", ["recorder", "daemon"])
+def test_crashes_with_a_full_disk(tmp_path: Path, victim: str) -> None:
+    """The same where there is no room any more: all from before is readable, and with room the next one starts."""
+    small = tmp_path / "records"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(small)], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    ballast, chance = small / "ballast", random.Random(victim)
+    try:
+        with LocalDaemon("--kernel", "sim:moving", directory=tmp_path) as daemon:
+            for number in range(max(ROUNDS // 3, 2)):
+                name = f"round{number}"
+                with Client(str(daemon.socket)) as client:
+                    started = client.call(
+                        "record.start", name=name, detach=True, take_over=True, flush_s=chance.choice([0.9, 3600.0]),
+                        kdamonds=[{"contexts": [{"ops": "paddr", "targets": [{}]}]}],
+                    )  # fmt: skip
+                time.sleep(chance.uniform(0.5, 2))
+                full_ns = time.monotonic_ns()
+                with contextlib.suppress(OSError):
+                    ballast.write_bytes(bytes(4 << 20))
+                until(lambda: [item for item in recordings(daemon) if item["state"] == "no room"])
+                time.sleep(chance.uniform(0, 1))
+                if victim == "recorder":
+                    os.kill(started["pid"], signal.SIGKILL)
+                else:
+                    daemon.kill()
+                    daemon.start()
+                until(lambda: kdamonds(daemon) == [] and not any(item["running"] for item in recordings(daemon)))
+                files = Path(started["directory"]).rglob("damon.data*")
+                found = [row for path in files if path.name in ("damon.data", "damon.data.part") for row in rows(path)]
+                assert full_ns - max(row["end_ns"] for row in found) < 1.2e9
+                assert without_a_gap(found)
+                ballast.unlink()
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+
+
 @pytest.fixture
 def open_path() -> Iterator[Path]:
     """A directory that other users reach; pytest closes its own ones to them."""

@@ -197,3 +197,15 @@ def test_a_name_that_cannot_be_a_sets(name: str, words: str) -> None:
     """A file name that makes no name for a set is a problem of that file."""
     problems = of_texts(name, [(f"{name}.yaml", RIGHT)]).problems
     assert len(problems) == 1 and words in str(problems[0])
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    """A pipe, a directory, an endless device and a link to nothing are problems of those files, and nobody waits."""
+    os.mkfifo(tmp_path / "10-pipe.yaml")
+    (tmp_path / "20-directory.yaml").mkdir()
+    (tmp_path / "30-endless.yaml").symlink_to("/dev/zero")
+    (tmp_path / "40-gone.yaml").symlink_to("nowhere")
+    (tmp_path / "50-right.yaml").write_text(RIGHT)
+    found = load([str(tmp_path)])
+    assert [bool(item.problems) for item in found] == [True] * 4 + [False]
+    assert "no regular file" in str(found[0].problems[0]) and "no regular file" in str(found[2].problems[0])

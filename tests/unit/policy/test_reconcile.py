@@ -336,6 +336,47 @@ def test_a_change_that_hurts_goes_back_to_what_was(site: Site) -> None:
     assert site.owner.specs("a")[0].contexts[0].schemes[0].action == "stat"
 
 
+def test_an_edit_within_the_probation_does_not_become_what_it_goes_back_to(site: Site) -> None:
+    """What counts again is what stood the test, and not the unproven version between."""
+    site.put("a.yaml", HURTS.replace("pageout", "stat"))
+    site.reload()
+    site.after(61)
+    between = HURTS.replace("pageout", "cold")
+    for text in (between, HURTS):
+        site.put("a.yaml", text)
+        site.reload()
+    for _ in range(60):
+        site.after(1)
+    assert site.stage("a") == "rolled-back"
+    assert site.owner.specs("a")[0].contexts[0].schemes[0].action == "stat"
+
+
+def test_processes_that_come_begin_no_probation(site: Site) -> None:
+    """A process that joins is no change of the policy; what is rolled back keeps the processes of now."""
+    guarded = "guard: {probation: 60s, refaults: null, swap_in: 1M}\n" + OF_PROCESS
+    site.kernel.spawn("task-1")
+    site.put("a.yaml", guarded)
+    site.reload()
+    for _ in range(61):
+        site.after(1)
+    assert site.policies.states["a"].probation is None
+    second = site.kernel.spawn("task-2")
+    site.after(5)
+    assert site.policies.states["a"].probation is None
+    assert second in {target.pid for target in site.owner.specs("a")[0].contexts[0].targets}
+
+
+def test_a_probation_ends_with_its_policy(site: Site) -> None:
+    """What was masked within it is not on probation any more."""
+    path = site.put("a.yaml", HURTS.replace("pageout", "stat"))
+    site.reload()
+    assert site.policies.states["a"].probation
+    path.unlink()
+    path.symlink_to("/dev/null")
+    site.reload()
+    assert site.stage("a") == "masked" and not site.policies.states["a"].to_wire()["probation"]
+
+
 def stats(site: Site) -> dict[int, list[SchemeStats]]:
     return {
         at: [item.stats or SchemeStats() for item in parse_kdamonds([row["spec"]])[0].contexts[0].schemes]

@@ -1,0 +1,63 @@
+"""What the peer makes of the files that we write in its format: the same as we do. It runs inside the guest only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from damoctl.local import LocalDaemon
+from damod.records import open_record
+from damod.records.convert import write
+from tests.shared import shared
+from tests.vm.conftest import kernel_names
+from tests.vm.guest import CHECKOUT, Guest, GuestError, compile_for_guest
+from tests.vm.peer import ensure_damo
+from tests.vm.run_in_guest import project_python
+
+pytestmark = pytest.mark.vm
+
+BOTH = """
+for record in "$RECORDS"/*.data; do
+    out=$DAMOD_GUEST_OUT/$(basename "$record" .data)
+    "$DAMO" report access --raw_form --input "$record" >"$out.damo" || exit
+    "$PYTHON" -m damoctl report access --raw_form --input "$record" >"$out.ours" || exit
+done
+"""
+
+
+def ours(*words: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "damoctl", *words], check=True, cwd=CHECKOUT, capture_output=True)
+
+
+def test_the_peer_reads_our_records(tmp_path: Path) -> None:
+    """`report access --raw_form` of a record of ours in json_compressed is the same from damo and from damoctl.
+
+    One is a recording of the simulated kernel, one is the peer's own record, converted.
+    """
+    try:
+        damo = ensure_damo()
+    except GuestError as exc:
+        pytest.skip(f"there is no damo to compare with: {exc}")
+    records = tmp_path / "records"
+    records.mkdir()
+    with LocalDaemon("--kernel", "sim:moving", directory=tmp_path / "damod") as daemon:
+        words = ("record", "paddr", "--take_over", "--timeout", "3", "--output_type", "json_compressed")
+        ours("--socket", daemon.socket, *words, "--out", records / "recorded.data")
+    with open_record(shared("damo", "records", "damon.data")) as record:
+        write(record, records / "converted.data", "json_compressed")
+    for path in records.iterdir():
+        path.chmod(0o644)
+    python = project_python()
+    compile_for_guest(python, *(CHECKOUT / name for name in ("damod", "damoctl")))
+    env = {"PYTHON": str(python), "DAMO": str(damo), "RECORDS": str(records)}
+    ran = Guest(kernel=kernel_names()[-1], env=env).run(
+        ["bash", "-c", BOTH], timeout_s=600, outdir=tmp_path / "out", cwd=CHECKOUT
+    )
+    ran.check()
+    for name in ("recorded", "converted"):
+        found = (ran.outdir / f"{name}.ours").read_text()
+        assert len(found.splitlines()) > 100
+        assert found == (ran.outdir / f"{name}.damo").read_text()
