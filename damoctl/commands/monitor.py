@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from damod.access.snapshot import Snapshot
 
 EXAMPLES = """\
-  damoctl monitor "./workload --fast"      run a command and show what it accesses, every three seconds
+  damoctl monitor "./workload --fast"      run a command and show what it accesses
   damoctl monitor 1234 --delay 10          a process, every ten seconds
   damoctl monitor paddr --report_type wss  working set sizes of the whole machine
   damoctl monitor ongoing --count 5        what is monitored already, five times
