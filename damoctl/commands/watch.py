@@ -124,7 +124,10 @@ def show(model: Model, source: Source | None, ctx: Context, *, plain: bool = Fal
         os.environ.pop(name, None)
     from damoctl.watch.app import WatchApp
 
-    WatchApp(model, source, blocks=not plain and _has_blocks()).run()
+    app = WatchApp(model, source, blocks=not plain and _has_blocks())
+    app.run()
+    if app.failure is not None:
+        raise app.failure
 
 
 def _has_blocks() -> bool:

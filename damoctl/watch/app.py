@@ -120,6 +120,7 @@ class WatchApp(App[None]):
         self._told: deque[Update] = deque()
         self._canvas = Canvas(model)
         self._painted = -1
+        self.failure: Exception | None = None
         self._cpu = (time.monotonic(), time.process_time())
 
     def compose(self) -> ComposeResult:
@@ -163,6 +164,11 @@ class WatchApp(App[None]):
         """A key that means nothing else leaves the help."""
         if self.model.help:
             self.action_act("help")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A bug ends the view and is told as every other one; textual would print a page of traceback."""
+        self.failure = self.failure or error
+        self.exit(return_code=1)
 
     def on_unmount(self) -> None:
         if self._source is not None:

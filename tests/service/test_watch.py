@@ -246,6 +246,18 @@ def test_interactive_edit_with_a_file(record: Path, terminal: Open, tmp_path: Pa
     assert target.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_bug_is_a_sentence(watched: str, terminal: Open, tmp_path: Path) -> None:
+    """The terminal is as it was, and the exit status is that of a bug."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import damoctl.watch.model as model\nmodel.Model.tick = lambda *_: 1 / 0\n"
+    )
+    environ = f"COLORTERM= PYTHONPATH='{tmp_path}:{ROOT}'"
+    screen = terminal("--socket", watched, "watch", environ=environ)
+    seen = screen.wait("exit status 70")
+    assert "a bug in damoctl: ZeroDivisionError" in seen
+    assert "Traceback" not in seen
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

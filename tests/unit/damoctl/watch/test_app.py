@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -153,3 +154,21 @@ async def test_only_lines_that_changed_are_drawn() -> None:
         await press(pilot, "s")
         assert len(drawn) == 1
         assert 0 < drawn[0] <= 10
+
+
+@pytest.mark.parametrize("where", ["act", "tick"])
+async def test_a_bug_ends_it_without_a_traceback(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a key or in the clock: the error is kept for `damoctl.main`, which tells it in a sentence."""
+    app = WatchApp(recording(), None, colors=0)
+
+    def fail(*_: object) -> None:
+        raise ValueError("a bug")
+
+    async with app.run_test(size=(80, 24)):
+        setattr(app.model, where, fail)
+        app.simulate_key("s")  # the pilot would wait for the screen that ends
+        while app.failure is None:
+            await asyncio.sleep(0.01)
+    assert str(app.failure) == "a bug"
+    assert app.return_code == 1
+    assert "Traceback" not in capsys.readouterr().err
