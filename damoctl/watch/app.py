@@ -6,6 +6,8 @@ screen are sent, so that a slow ssh connection can carry it.
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections import deque
 from functools import lru_cache
@@ -131,6 +133,8 @@ class WatchApp(App[None]):
         if colors is None:
             colors = 0 if self.no_color else _COLORS.get(self.console.color_system or "", 0)
         self._canvas.ramp = ramp(colors, blocks=self._blocks)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # the terminal is to be put back
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)
         if self._source is not None:
             self._source.start(self._told.append)
         self.set_interval(FRAME_S, self.step)

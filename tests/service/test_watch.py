@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +53,11 @@ class Terminal:
                 return seen
             assert time.monotonic() < end, f"not seen in {seconds} s; the screen is\n{seen}"
             time.sleep(0.1)  # another program's screen cannot be waited on otherwise
+
+    def pid(self) -> int:
+        """Of the program."""
+        shell = self._run("display-message", "-p", "#{pane_pid}").strip()
+        return int(Path(f"/proc/{shell}/task/{shell}/children").read_text().split()[0])
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], capture_output=True, check=False)
@@ -244,6 +250,15 @@ def test_interactive_edit_with_a_file(record: Path, terminal: Open, tmp_path: Pa
     screen.keys("+", "q")
     screen.wait("exit status 0", 40)
     assert target.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_signal_ends_it(watched: str, terminal: Open) -> None:
+    """kill puts the terminal back, as q does."""
+    screen = terminal("--socket", watched, "watch")
+    screen.wait("LIVE")
+    os.kill(screen.pid(), signal.SIGTERM)
+    seen = screen.wait("exit status 0")
+    assert "LIVE" not in seen
 
 
 def test_a_bug_is_a_sentence(watched: str, terminal: Open, tmp_path: Path) -> None:
