@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams
+from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams, watch
 
 MEASUREMENTS = {
     "record": record.main,
@@ -16,6 +16,7 @@ MEASUREMENTS = {
     "day": day.main,
     "guest": guest.main,
     "beside": beside.main,
+    "watch": watch.main,
 }
 
 
