@@ -58,7 +58,7 @@ Maintainer: {maintainer}
 Installed-Size: {size_kib}
 Depends: {depends}
 Recommends: {recommends}
-Suggests: linux-perf
+Suggests: linux-perf, python3-prometheus-client
 Description: system daemon that owns Linux DAMON, and its client
  DAMON, in the Linux kernel, tells which memory is used and which is not, and
  schemes (DAMOS) act on it: reclaim, tiering between NUMA nodes, LRU sorting.
