@@ -347,7 +347,10 @@ def details(item: Mapping[str, Any]) -> list[str]:
 
     lines = [summary(item)]
     if item["directory"]:
-        lines.append(f"  file: {item['directory']}/{item['out']}")
+        # With segments there is no such file; a report takes the name all the same.
+        lines.append(
+            f"  {'records' if item['segments'] or item['policy'] else 'file'}: {item['directory']}/{item['out']}"
+        )
     lines += [f"  segment: {name}" for name in item["segments"]]
     lines.append(f"  started {when(item['started_s'])}, ended {when(item['ended_s'])}")
     if item["why"]:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import access, options
 from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
 from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from damoctl.context import Context
     from damoctl.reports.options import Options
@@ -41,8 +42,8 @@ class Caller(Protocol):
 OPTIONS: tuple[Option, ...] = (
     Option(
         ("--input", "-i"), "source",
-        "A record; - is standard input; 'tried_regions_of <kdamond> <context> <scheme>' is what an installed scheme "
-        "was tried on. May be repeated.",
+        "A record: a file, a directory of segments, the name of a recording, or - for standard input; 'tried_regions_of"
+        " <kdamond> <context> <scheme>' is what an installed scheme was tried on. May be repeated.",
         (Word("file", "file"),), more=True, repeat=True,
     ),
     Option(
@@ -101,9 +102,9 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if ctx.json:
         shown = replace(shown, as_json=True)
     paths, schemes = inputs(given)
+    paths = located(paths, ctx)
     term = ctx.term
-    delay_s, count = repeat(given)
-    if count != 1:
+    if repeat(given)[1] != 1:
         term = term._replace(pager=False)
     filters = page_filters(given)
     check_sources(paths, schemes, filters)
@@ -121,20 +122,34 @@ def run(argv: Sequence[str], ctx: Context) -> int:
 
         shown = replace(shown, vmas=Names(paths or [DEFAULT_RECORD]))
     source = Source(ctx, paths, filters, schemes, compat=compat)
+
+    def show() -> None:
+        if "exec" not in given and paths and source.bulk(shown, term):
+            return
+        present(access.compute(source.records(), shown, live=source.live), given, term)
+
+    return repeated(given, show)
+
+
+def present(made: access.Report, given: dict[str, list[list[Any]]], term: Term) -> None:
+    """Print a report, or hand its records to the script of --exec."""
+    if "exec" in given:
+        from damoctl.reports import script
+
+        script.run(given["exec"][-1][0], made.records)
+    else:
+        term.write(access.render(made, term))
+
+
+def repeated(given: dict[str, list[list[Any]]], show: Callable[[], None]) -> int:
+    """Show as often as --repeat says (a script of --exec runs once); Ctrl-C ends that without complaint."""
+    delay_s, count = repeat(given)
     due = monotonic()
     try:
         while True:
-            if "exec" not in given and paths and source.bulk(shown, term):
-                return 0
-            records = source.records()
-            if "exec" in given:
-                from damoctl.reports import script
-
-                script.run(given["exec"][-1][0], access.compute(records, shown, live=source.live).records)
-                return 0
-            term.write(access.render(access.compute(records, shown, live=source.live), term))
+            show()
             count -= 1
-            if count == 0:
+            if count == 0 or "exec" in given:
                 return 0
             due = max(due + delay_s, monotonic())
             sleep(max(due - monotonic(), 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from damoctl.commands import report_access
@@ -11,6 +10,7 @@ from damoctl.commands.report_access import Source
 from damoctl.flags import access as flags
 from damoctl.flags import recording, words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import access, attrs, options
 from damoctl.reports.vmas import Names
 from damod.errors import UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STYLES = tuple(style for style in flags.STYLES if style not in ("simple-boxes", "cold", "hot"))
 _OTHERWISE = ("style", "sort_regions_by", "sort_regions_dsc", "temperature_weights")
 OPTIONS: tuple[Option, ...] = (
-    *(option for option in report_access.OPTIONS if option.key != "compat"),
+    *(option for option in report_access.OPTIONS if option.key not in ("compat", "follow")),
     *flags.FILTERS,
     Option(
         ("--style",), "format", "A preset of the formats below.", (Word("style", choices=STYLES),), default="detailed"
@@ -67,36 +67,21 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         ctx.term.write(recording.usage("attrs", OPTIONS, EXAMPLES))
         return 0
     paths, schemes = report_access.inputs(given)
+    paths = located(paths, ctx)
     filters = report_access.page_filters(given)
     report_access.check_sources(paths, schemes, filters)
-    shown = _options(given, ctx)
+    shown = replace(_options(given, ctx), vmas=Names(paths or [report_access.DEFAULT_RECORD]))
     scale = [attrs.adjustment(use) for use in given.get("adjust_region", ())]
-    delay_s, count = report_access.repeat(given)
-    term = ctx.term if count == 1 else ctx.term._replace(pager=False)
+    term = ctx.term if report_access.repeat(given)[1] == 1 else ctx.term._replace(pager=False)
     source = Source(ctx, paths, filters, schemes, compat=False)
-    due = monotonic()
-    try:
-        while True:
-            records = source.records()
-            attrs.check(records)
-            probed = _probed(source, paths)
-            found = [attrs.adjusted(record, scale) for record in records]
-            made = access.compute(found, replace(shown, attrs=probed))
-            if "exec" in given:
-                from damoctl.reports import script
 
-                script.run(given["exec"][-1][0], made.records)
-                return 0
-            term.write(access.render(made, term))
-            count -= 1
-            if count == 0:
-                return 0
-            due = max(due + delay_s, monotonic())
-            sleep(max(due - monotonic(), 0))
-    except KeyboardInterrupt:
-        if "repeat" not in given:
-            raise
-        return 0
+    def show() -> None:
+        records = source.records()
+        attrs.check(records)
+        found = [attrs.adjusted(record, scale) for record in records]
+        report_access.present(access.compute(found, replace(shown, attrs=_probed(source, paths))), given, term)
+
+    return report_access.repeated(given, show)
 
 
 def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options:
@@ -113,9 +98,8 @@ def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options
             sort.append((key, False))
     widths = {**attrs.MIN_CHARS, **{f"<{name.strip('<>')}>": count for name, count in given.get("min_chars_for", ())}}
     made = options.from_words(given)
-    names = Names([path for use in given.get("input", ()) for path in use] or [report_access.DEFAULT_RECORD])
     return replace(
-        made, vmas=names, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
+        made, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
         merge=False,
         selection=made.selection._replace(weights=tuple(weights)),
     )  # fmt: skip

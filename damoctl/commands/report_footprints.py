@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damoctl.flags import recording
@@ -36,6 +37,9 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         )
     metrics = footprints.METRICS if metric == "all" else (metric,)
     path = given.inputs[-1] if given.inputs else "damon.data.mem_footprint"
+    beside = f"{path}.mem_footprint"
+    if Path(beside).is_file():  # the record was named, not its side file
+        path = beside
     found = footprints.compute(footprints.read(path), metrics, path)
     look = spread.Look(
         points=given.points(spread.POINTS),

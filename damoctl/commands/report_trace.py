@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from damoctl.flags import recording
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damoctl.reports import trace
 from damod.errors import DamodError, NotAllowed, UsageError
 
@@ -114,7 +115,8 @@ def _lines(given: Given, wanted: trace.Wanted, ctx: Context, stack: ExitStack) -
         return stack.enter_context(closing(_listen(wanted, given.one("timeout"), ctx)))
     from damoctl.reports import trace_files
 
-    return trace_files.lines(given.one("input"), stack)
+    (path,) = located([given.one("input")], ctx)
+    return trace_files.lines(path, stack)
 
 
 def _listen(wanted: trace.Wanted, timeout_s: float | None, ctx: Context) -> Generator[str, None, None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
+from damoctl.named import located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 INPUT = Option(
     ("--input", "-i"), "source",
-    "A record: a file, a directory of rotated segments, the name of a detached recording, or - for standard input."
+    "A record: a file, a directory of rotated segments, the name of a recording of damod, or - for standard input."
     " May be repeated.",
     (Word("file", "file"),), more=True, repeat=True, default="damon.data",
 )  # fmt: skip
@@ -49,6 +50,7 @@ class Given:
 
     def __init__(self, found: dict[str, list[list[Any]]], rest: Sequence[str], ctx: Context) -> None:
         self._found = found
+        self._ctx = ctx
         self.rest = rest
         self.compat = "compat" in found
         self.json = "json" in found or ctx.json
@@ -71,7 +73,8 @@ class Given:
 
     @property
     def inputs(self) -> list[str]:
-        return [path for use in self.every("input") for path in use]
+        """The records, with those that were given by name located."""
+        return located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""

@@ -143,7 +143,17 @@ def address_ranges(guide: Guide, options: Options, sizes: tuple[int, int] | None
             base = stretches[index].start
         if low >= high:
             raise UsageError(f"--address_range {low} {high}: the end is not above the start")
-        found.append((low + base, high + base))
+        low, high = low + base, high + base
+        if sizes is None and not any(item.start < high and low < item.end for item in stretches):
+            known = ", ".join(
+                f"[{units.size(item.start, digits=6)}, {units.size(item.end, digits=6)})" for item in stretches[:4]
+            )
+            raise NoData(
+                f"nothing was watched from {units.exact_size(low)} to {units.exact_size(high)}",
+                hint=f"the record has {known}{' and more' if len(stretches) > 4 else ''}; `--address_range 0 1G guided`"
+                " counts from there",
+            )
+        found.append((low, high))
     if found:
         return found
     if sizes is not None:

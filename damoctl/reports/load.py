@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from damoctl.reports.frames import Opened, Source
-from damod.errors import DamodError, NotFound
-from damod.records.reader import RecordFile, open_record
+from damod.records.reader import open_record
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -45,34 +45,36 @@ class Progress:
             self._shown = False
 
 
-def open_named(path: str, ctx: Context, *, compat: bool = False) -> RecordFile:
-    """The record at a path; where there is none, the detached recording of that name that damod has."""
-    try:
-        return open_record(path, compat=compat)
-    except NotFound:
-        found = None if "/" in path else _of_daemon(path, ctx)
-        if found is None:
-            raise
-    return open_record(found, compat=compat)
+# Of glibc's mallopt, and what both are set to: bytes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 1 << 28
 
 
-def _of_daemon(name: str, ctx: Context) -> str | None:
-    """Where damod keeps a recording; None if it does not, or there is none."""
-    try:
-        with ctx.client() as client:
-            item = client.call("record.show", name=name)["recording"]
-    except DamodError:
-        return None
-    return f"{item['directory']}/{item['out']}" if item["directory"] else None
+@cache
+def keep_memory() -> None:
+    """Let memory be used again that was freed, instead of giving it back to the kernel at once.
+
+    Reports make and drop columns of some hundred KiB all the time; the kernel clears each page of each anew, which was
+    a tenth of the time.
+    """
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(AttributeError, OSError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 @contextmanager
 def opened(paths: Sequence[str], ctx: Context, *, compat: bool = False) -> Iterator[Source]:
     """The record(s) at `paths` as one source; what was damaged in them is said on standard error at the end."""
+    keep_memory()
     progress = Progress(ctx.stderr)
     with ExitStack() as stack:
         stack.callback(progress.clear)
-        files = [stack.enter_context(open_named(path, ctx, compat=compat)) for path in paths or [DEFAULT]]
+        files = [stack.enter_context(open_record(path, compat=compat)) for path in paths or [DEFAULT]]
         yield Opened(files, progress)
         progress.clear()
         for file in files:

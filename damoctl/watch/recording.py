@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from damoctl.named import located
 from damoctl.reports import footprints, load
 from damoctl.reports.frames import Series
 from damoctl.watch.model import Model
@@ -19,7 +20,7 @@ from damoctl.watch.source import Seen, Update
 from damoctl.watch.text import size
 from damod.access.snapshot import Snapshot
 from damod.errors import BadRecord, NoData, NotAllowed, NotFound
-from damod.records.reader import RecordFile
+from damod.records.reader import RecordFile, open_record
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -36,6 +37,7 @@ class RecordSource:
         self._paths = list(paths) or [load.DEFAULT]
         self._ctx = ctx
         self.name = ", ".join(Path(path).name or path for path in self._paths)
+        self._paths = located(self._paths, ctx)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
 
@@ -44,7 +46,7 @@ class RecordSource:
         progress = load.Progress(self._ctx.stderr)
         with ExitStack() as stack:
             stack.callback(progress.clear)
-            files = [stack.enter_context(load.open_named(path, self._ctx)) for path in self._paths]
+            files = [stack.enter_context(open_record(path)) for path in self._paths]
             found = 0
             for file in files:
                 seen: list[tuple[Series, Snapshot]] = []

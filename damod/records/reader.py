@@ -40,6 +40,7 @@ from damod.records.writer import PART, ROWS_PER_BATCH, parquet_footer
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _CHUNK = 1 << 20
 _SEGMENT = re.compile(r"^(?P<name>.+)\.\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d(?:\.\d+)?$")
@@ -109,6 +110,9 @@ class RecordFile:
         if low is None or high is None:
             raise BadRecord(f"{self.name} has no aggregation in it")
         return low, high
+
+    def rest(self) -> None:
+        """Give back memory that is needed for reading only, until it is read again."""
 
     def close(self) -> None:
         """Give back the file."""
@@ -236,28 +240,30 @@ class _Parquet(RecordFile):
         if not crc.intact(footer):
             raise BadRecord(f"{name} is damaged: the check sum of its footer is wrong")
         try:
-            self._parquet = pq.ParquetFile(file)
-            found, facts = self._parquet.schema_arrow, self._parquet.metadata.metadata or {}
+            parquet = pq.ParquetFile(file)
+            found, facts = parquet.schema_arrow, parquet.metadata.metadata or {}
         except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:
             raise BadRecord(f"{name} is damaged: its footer cannot be read ({_line(exc)})") from exc
         super().__init__(name, "parquet", RecordMeta.from_json(facts.get(schema.METADATA_KEY.encode(), b""), name))
         if not found.remove_metadata().equals(schema.access_schema()):
             raise BadRecord(f"{name} has other columns than a record of damod")
         self._file = file
+        self._parquet: pq.ParquetFile | None = parquet
         self._sums = json.loads(facts.get(schema.GROUPS_KEY.encode(), b"[]"))
         self._intact: set[int] = set()
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        groups = self._parquet.num_row_groups
+        parquet = self._read()
+        groups = parquet.num_row_groups
         readable = 0
         for group in range(groups):
             try:
                 if group not in self._intact:
                     self._check(group)
                     self._intact.add(group)
-                yield from self._parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=list(columns))
+                yield from parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=list(columns))
                 readable += 1
             except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:
                 self.warnings.append(f"{self.name}: part {group} of {groups} is damaged and left out ({_line(exc)})")
@@ -277,8 +283,20 @@ class _Parquet(RecordFile):
         if value != wanted:
             raise ValueError("its check sum is wrong")
 
+    def _read(self) -> pq.ParquetFile:
+        if self._parquet is None:
+            import pyarrow.parquet as pq
+
+            self._file.seek(0)
+            self._parquet = pq.ParquetFile(self._file)
+        return self._parquet
+
+    def rest(self) -> None:
+        # The footer of an hour takes megabytes, and a week has 168 of them.
+        self._parquet = None
+
     def close(self) -> None:
-        self._parquet.close(force=True)
+        self._parquet = None
         self._file.close()
 
 
@@ -361,6 +379,7 @@ class _Segments(RecordFile):
         for part in self._parts:
             yield from part._batches(columns)
             self.warnings += part.warnings
+            part.rest()
 
     def close(self) -> None:
         for part in self._parts:
@@ -384,7 +403,9 @@ def open_record(path: str | Path, *, compat: bool = False) -> RecordFile:
             return _open_file(path, compat=compat)
         opened: list[RecordFile] = []
         try:
-            opened.extend(_open_file(part, compat=compat) for part in parts)
+            for part in parts:
+                opened.append(_open_file(part, compat=compat))
+                opened[-1].rest()
         except BaseException:
             for record in opened:
                 record.close()

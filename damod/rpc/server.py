@@ -280,6 +280,10 @@ class Connection:
 
     def finish(self) -> None:
         """Take no further requests; run() ends when those under way are answered."""
+        if self._outbox.flows and self._writer.transport.get_write_buffer_size():
+            # It does not take its stream, and nobody is to wait for it to do so.
+            self._gone = True
+            self._writer.transport.abort()
         if self._reading is not None:
             self._reading.cancel()
 

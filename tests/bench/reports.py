@@ -1,7 +1,8 @@
 """What reports cost: `python -m tests.bench reports` measures wall, CPU and peak memory of whole commands.
 
 The record of 600,000 regions (3,000 snapshots of 200) is read as Parquet and as damo's json_compressed, one
-of 36 million (36,000 of 1,000, an hour) as Parquet. The peer may not run on the host, so beside our numbers stand those
+of 36 million (36,000 of 1,000, an hour) as Parquet, and ten such hours as rotated segments (the same file ten times).
+The peer may not run on the host, so beside our numbers stand those
 that issue 5 states of it for any report on 600,000 regions: 20 to 26 s and 1.2 GB.
 """
 
@@ -48,6 +49,15 @@ def _made(path: Path, snapshots: int, regions: int) -> Path:
     return path
 
 
+def _ten(hour: Path) -> Path:
+    """Ten segments of an hour each, all of them the same file."""
+    for number in range(10):
+        segment = hour.parent / "ten" / f"damon.data.2026-01-01-{number:02}-00-00"
+        segment.mkdir(parents=True)
+        (segment / "damon.data").hardlink_to(hour)
+    return hour.parent / "ten"
+
+
 def main() -> None:
     """Print a table, and the same as one line of JSON."""
     found: list[dict[str, Any]] = []
@@ -59,14 +69,15 @@ def main() -> None:
              "--output_file", str(directory / "small.json"), "--format", "json_compressed"], check=True,
         )  # fmt: skip
         paths = [("600,000 regions, Parquet", small), ("600,000 regions, json_compressed", directory / "small.json")]
-        paths.append(("36,000,000 regions, Parquet", _made(directory / "big.data", 36_000, 1000)))
+        hour = _made(directory / "big.data", 36_000, 1000)
+        paths += [("36,000,000 regions, Parquet", hour), ("360,000,000 regions, segments", _ten(hour))]
         print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         print(
             f"| {'record':<33} | report  | wall s | CPU s | MB   | times faster than {PEER_S:g} s | share of memory |"
         )
         print(f"|{'-' * 35}|---------|--------|-------|------|------------------------|-----------------|")
         for title, path in paths:
-            for report in REPORTS if "36" not in title else REPORTS[:2]:
+            for report in REPORTS if "600" in title else REPORTS[:2]:
                 one = measure([report, "--input", str(path)])
                 found.append({"record": title, "report": report, **one})
                 beside = ("", "")

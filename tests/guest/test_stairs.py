@@ -46,6 +46,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """Record the workload from before its first step until its end."""
     out = Path(os.environ["DAMOD_GUEST_OUT"])
     python = sys.executable
+    # An emulated machine reads these libraries for a minute, more than damod gives a recorder to begin.
+    subprocess.run([python, "-c", "import pyarrow.parquet, damod.recorder.session, damod.records.writer"], check=True)
     workload = subprocess.Popen(
         [python, "-S", str(WORKLOADS / "pinned.py"), "1", python, "-S", str(WORKLOADS / "stairs.py")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -55,7 +57,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     with LocalDaemon("--kernel", "linux", directory=tmp_path_factory.mktemp("damod"), timeout_s=120) as daemon:
         recording = subprocess.Popen(
             [python, "-m", "damoctl", "--socket", str(daemon.socket), "record", str(facts["pid"]), *INTERVALS,
-             "--take_over", "--out", str(out / "damon.data")],
+             "--exclude_child_tasks", "--take_over", "--out", str(out / "damon.data")],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         deadline = time.monotonic() + 120

@@ -41,6 +41,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "damod.log": ("damod.errors",),
     "damod.systemd": ("damod.errors",),
     "damod": ("damod",),
+    # Checks are functions of facts: they know neither the kernel nor the socket.
+    **{f"damoctl.diagnose.{name}": ("damod.units", "damod.spec", "damod.kernel.features", "damoctl.diagnose")
+       for name in ("machine", "owners", "monitoring", "schemes", "quirks")},
+    "damoctl.diagnose.facts": ("damod.access", "damod.spec", "damod.kernel.features"),
+    "damoctl.diagnose": ("damod",),
     "damoctl": ("damod", "damoctl"),
 }  # fmt: skip
 

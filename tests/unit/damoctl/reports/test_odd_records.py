@@ -60,6 +60,11 @@ COMMANDS = (
     "heatmap --resol 2 5", "heatmap --guide", "heatmap --output raw --resol 1 2", "heatmap --resol 2 5 --compat damo",
     "heatmap --sort_temperature --resol 1 3", "heatmap --df_passed", "heatmap --json --resol 2 2", "wss", "wss --json",
     "wss --work_time 1s", "nr_regions", "nr_regions --compat damo", "times --access_rate 5% 50%", "access",
+    "access --style hot", "access --style simple-boxes", "access --style recency-sz-hist --hist_logscale",
+    "access --style temperature-percentiles", "access --raw_form", "access --json", "access --compat damo --region_box",
+    "access --sz_region 1T max", "access --address 1T 2T --style temperature-sz-hist", "access --total_sz_only",
+    "access --style recency-percentiles --temperature 7 8", "record_info", "trace", "trace --json", "attrs", "holistic",
+    "times --snapshot_idx 90 99", "nr_regions -r 0 101 50 --sortby time", "wss --all_wss", "wss --per_target",
     "heatmap --time_range 0 1s", "heatmap --time_range 0 1h guided_end", "heatmap --address_range 0 1G guided",
 )  # fmt: skip
 
@@ -91,6 +96,7 @@ def test_odd_record(name: str, tmp_path: Path) -> None:
     [
         ("heatmap --time_range 100s 200s", NoData, "nothing was recorded"),
         ("heatmap --time_range 5 5", UsageError, "not after"),
+        ("heatmap --address_range 1T 2T", NoData, "nothing was watched from 1024.000 GiB to 2.000 TiB"),
         ("heatmap --address_range 9 9", UsageError, "not above"),
         ("heatmap --address_range 0 5 guided --address_range 0 5 guided", UsageError, "the guide has 1 ranges"),
         ("heatmap --resol 0 5", UsageError, "--resol"),
