@@ -37,6 +37,7 @@ class RecordSource:
         self._paths = located(list(paths) or [load.DEFAULT], ctx)
         self._ctx = ctx
         self.name = ", ".join(Path(path).name or path for path in self._paths)
+        self._paths = located(self._paths, ctx)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
 

@@ -15,8 +15,7 @@ MEASUREMENTS = {
     "streams": streams.main,
     "day": day.main,
     "guest": guest.main,
-    "beside": beside.main,
-    "watch": watch.main,
+from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams, watch
 }
 
 
