@@ -12,6 +12,7 @@ MEASUREMENTS = {
     "record_size": record_size.main,
     "replay": replay.main,
     "reports": reports.main,
+    "beside": beside.main,
     "streams": streams.main,
     "day": day.main,
     "guest": guest.main,
