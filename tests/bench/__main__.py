@@ -17,7 +17,6 @@ MEASUREMENTS = {
     "day": day.main,
     "guest": guest.main,
     "watch": watch.main,
-    "beside": beside.main,
 }
 
 
