@@ -8,10 +8,16 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 
-.PHONY: help run test vm lint bench clean
+# make install: where to, which Python will run it, and which libraries it gets private copies of (auto: those that this
+# Python lacks; none; or names).
+PREFIX ?= /usr/local
+RUN_PYTHON ?= /usr/bin/python3
+VENDOR ?= auto
+
+.PHONY: help run test vm lint bench install deb clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: .venv/ready ## a daemon and a client on a simulated kernel, to look around
 	$(PY) -m damoctl.demo
@@ -29,6 +35,12 @@ lint: .venv/ready ## ruff and mypy, as CI runs them
 
 bench: .venv/ready ## measurements, beside the peer where there is one
 	$(PY) -m tests.bench
+
+install: .venv/ready ## this damod on this machine, as root (DESTDIR=, PREFIX=/usr/local, RUN_PYTHON=, VENDOR=)
+	$(PY) -m install.layout --destdir '$(or $(DESTDIR),/)' --prefix '$(PREFIX)' --python '$(RUN_PYTHON)' --vendor '$(VENDOR)'
+
+deb: .venv/ready ## a Debian package in dist/ (SUITE=bookworm or trixie; default: this machine's)
+	$(PY) -m install.deb $(if $(SUITE),--suite $(SUITE))
 
 clean: ## forget the environment and every cache in the checkout; downloaded kernels stay
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +75,8 @@ async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     from damod.rpc.registry import Registry
 
     log.setup(settings.log_level)
+    # The watchdog ends a daemon that hangs with SIGABRT; then the journal has where each thread was.
+    faulthandler.enable()
     await Service(settings, open_kernel(settings), Registry.of(methods), reread).run()
 
 

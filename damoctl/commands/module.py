@@ -26,6 +26,7 @@ EXAMPLES = """\
   damoctl module stat read idle_time_percentiles
   damoctl module reclaim --help                  what one module takes
 """
+_PATIENCE_S = 300.0
 _ACTIONS = ("status", "enable", "disable", "commit", "read", "write")
 _EXAMPLES = {
     "reclaim": """\
@@ -169,6 +170,8 @@ def run_one(short: str, command: str, argv: Sequence[str], ctx: Context) -> int:
     if args.action == "write":
         wanted |= _pairs(command, args.words)
     with ctx.client() as client:
+        # A module that sleeps reads its parameters when it wakes; damod waits for that, within its bounds.
+        client.timeout_s = _PATIENCE_S
         try:
             result = client.call(
                 "modules.write",

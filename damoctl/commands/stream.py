@@ -23,11 +23,19 @@ _EXAMPLES = """\
 """
 
 
+class _Kinds(tuple[str, ...]):
+    """The kinds as choices; none at all is one too, which argparse (3.11) would refuse."""
+
+    def __contains__(self, value: object) -> bool:
+        return value == [] or super().__contains__(value)
+
+
 def parser() -> argparse.ArgumentParser:
     from damoctl.options import Parser
 
     words = Parser("stream", "What happens, as it happens, until Ctrl-C (or --count events).", _EXAMPLES)
-    words.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)} (default: snapshots)")
+    about = f"{', '.join(KINDS)} (default: snapshots)"
+    words.add_argument("kinds", nargs="*", metavar="KIND", choices=_Kinds(KINDS), help=about)
     for name in ("kdamond", "context", "target"):
         words.add_argument(f"--{name}", type=int, metavar="INDEX", help=f"only of this {name}")
     words.add_argument("--interval", metavar="TIME", help="at most one snapshot of a target, and stats, in this time")
@@ -45,9 +53,6 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: list[str], ctx: Context) -> int:
     """Subscribe, and print until nobody wants to see it any more."""
     args = parser().parse_args(argv)
-    wrong = [kind for kind in args.kinds if kind not in KINDS]
-    if wrong:
-        raise UsageError(f"stream: there is no kind {wrong[0]!r}", hint=f"there are {', '.join(KINDS)}")
     if args.count is not None and args.count < 1:
         raise UsageError(f"stream: --count {args.count} shows nothing")
     as_json = args.json or ctx.json

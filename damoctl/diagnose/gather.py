@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from damoctl.diagnose.facts import Facts, Seen
 from damod import __version__
 from damod.access.snapshot import Snapshot
-from damod.errors import DamodError, SpecInvalid
+from damod.errors import DamodError, NotAllowed, SpecInvalid
 from damod.kernel.interface import Kernel, Tree
 from damod.spec.kdamond import parse_kdamonds
 
@@ -144,7 +144,7 @@ def without_daemon(why: str, open_kernel: Callable[[], Kernel] | None = None) ->
             reached=False,
             unreachable=why,
             release=release,
-            survey={**facts, "sysfs": error.message},
+            survey={**facts, "sysfs": error.message, "denied": isinstance(error, NotAllowed)},
             features=Features.known(release).to_wire(),
             client=__version__,
         )

@@ -61,7 +61,12 @@ def kernel_config(facts: Facts) -> Iterator[Finding]:
 def sysfs(facts: Facts) -> Iterator[Finding]:
     """Whether DAMON's files are there."""
     trouble = facts.survey.get("sysfs")
-    if trouble:
+    if facts.survey.get("denied"):
+        yield Finding(
+            "sysfs-unread", "note", "", "DAMON's files are for root to read, so kdamonds and modules are not known",
+            "the same as root, or with a damod that answers",
+        )  # fmt: skip
+    elif trouble:
         yield Finding(
             "sysfs", "error", "", f"DAMON's interface cannot be used: {trouble}",
             "it is /sys/kernel/mm/damon/admin, there on kernels with CONFIG_DAMON_SYSFS, and for root",

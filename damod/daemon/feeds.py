@@ -30,7 +30,7 @@ _SETTLE_S = 0.003
 # Kdamonds that damod did not start may come and go without a word.
 _WATCHED_S = 5.0
 _STATUS_S = 2.0
-STATS_S = 1.0
+STATS_NS = 1_000_000_000
 """How often stats are read for subscribers that do not say."""
 LEAST_STATS_S = 0.2
 _STATS_SLACK_NS = 50_000_000
@@ -211,15 +211,19 @@ class Stats:
             begun_s = clock.time()
             seen = await self._read()
             now_ns = int(begun_s * 1e9)
-            due = [item for item in self._streams.wanting("stats") if item.due("stats", now_ns, _STATS_SLACK_NS)]
+            due = [
+                item
+                for item in self._streams.wanting("stats")
+                if item.due("stats", now_ns, _STATS_SLACK_NS, unsaid_ns=STATS_NS)
+            ]
             for only in {item.want.kdamond for item in due}:
                 rows = [row for row in seen["kdamonds"] if only in (None, row["kdamond"])]
                 told = [item for item in due if item.want.kdamond == only]
                 self._streams.tell(told, "stats", {**seen, "kdamonds": rows})
             took_s = clock.time() - begun_s
             # A kernel that takes long to answer is asked less often.
-            pause_s = self._streams.interval_ns("stats") / 1e9 or STATS_S
-            await asyncio.sleep(max(pause_s - took_s, took_s, 0.0))
+            pause_s = max(self._streams.interval_ns("stats", unsaid_ns=STATS_NS) / 1e9, LEAST_STATS_S)
+            await asyncio.sleep(max(pause_s - took_s, took_s))
 
 
 class Status:

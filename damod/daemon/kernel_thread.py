@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -23,6 +24,7 @@ class KernelThread:
 
     def __init__(self, name: str = "kernel") -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._began: float | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -39,6 +41,13 @@ class KernelThread:
         """Run `fn` when its turn comes; nobody waits for it."""
         self._jobs.put((Future(), fn))
 
+    def busy_s(self) -> float:
+        """For how long it has been at the job that runs now; 0 if none does, for ever if the thread has died."""
+        if not self._thread.is_alive():
+            return float("inf")
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
     async def close(self, grace_s: float) -> bool:
         """Take no more work and wait for what runs; whether the thread ended within `grace_s`."""
         self._jobs.put(None)
@@ -50,11 +59,14 @@ class KernelThread:
             future, fn = job
             if not future.set_running_or_notify_cancel():
                 continue
+            self._began = time.monotonic()
             try:
                 result = fn()
             except BaseException as exc:  # the exception belongs to who awaits run(), whatever it is
+                self._began = None
                 future.set_exception(exc)
             else:
+                self._began = None
                 future.set_result(result)
             # A result may be large; do not keep the last one until the next job comes.
             del job, future, fn

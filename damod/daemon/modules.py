@@ -279,8 +279,12 @@ class Modules:
             await self._thread.run(self._put, plan, plan.writes)
             # Newer kernels let the write wait until the module has read them; others may use DAMON meanwhile.
             waiting = KernelThread("module")
+            patience_s = _reading_s(plan.module)
             try:
-                await waiting.run(self._commit, plan)
+                async with asyncio.timeout(patience_s):
+                    await waiting.run(self._commit, plan)
+            except TimeoutError as exc:
+                raise _late(plan.module, "read its parameters", patience_s) from exc
             finally:
                 await waiting.close(0)
             module = await self._settled(plan.name)
@@ -308,11 +312,15 @@ class Modules:
             if until(module):
                 return module
             if self._kernel.clock.monotonic_ns() > deadline:
-                raise Busy(
-                    f"{module.name} did not {what} within {patience_s:.0f} s",
-                    hint="its kernel thread is busy or stuck (see dmesg); `damoctl module list` shows how it is now",
-                )
+                raise _late(module, what, patience_s)
             await asyncio.sleep(_PAUSE_S)
+
+
+def _late(module: Module, what: str, patience_s: float) -> Busy:
+    return Busy(
+        f"{module.name} did not {what} within {patience_s:.0f} s",
+        hint="its kernel thread is busy or stuck (see dmesg); `damoctl module list` shows how it is now",
+    )
 
 
 def _reading_s(module: Module) -> float:

@@ -257,6 +257,10 @@ class Owner(Commits):
         self._reap()
         return [item.spec for item in self._slots.of(self._the_set(name))]
 
+    def as_remembered(self) -> list[Kdamond]:
+        """The specs of all that is ours, without looking at the kernel; to be asked from any thread."""
+        return [item.spec for item in self._slots.owned.values()]
+
     def slots_of(self, name: str) -> list[int]:
         """The slots of a set; none if it does not run."""
         self._reap()

@@ -6,7 +6,7 @@ All work is the reconciler's, in the kernel thread. Without policies nothing wak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from damod.errors import Conflict, DamodError, UsageError
 from damod.kernel.interface import Kernel
 from damod.kernel.writer import notes
 from damod.policy import store
-from damod.policy.document import Guard
+from damod.policy.document import Guard, Record
 from damod.policy.fit import lacking
 from damod.policy.load import SUFFIX, Document, load, of_texts, read
 from damod.policy.plan import Step
@@ -186,20 +186,21 @@ class Policies:
         steps, reasons = self.reconciler.preview(documents)
         return {
             "steps": [self._step(step, by_name.get(step.name)) for step in steps],
-            "records": self._record_changes(documents, set(reasons)),
+            "records": _recorded(self.reconciler.records(), self._would_record(documents, set(reasons)), by_name),
             "reasons": reasons,
         }
 
-    def _record_changes(self, documents: Sequence[Document], idle: set[str]) -> list[dict[str, str]]:
-        """Of policies that would run: whose recording would begin, end or begin anew."""
-        now, found = self.reconciler.records(), []
+    def _would_record(self, documents: Sequence[Document], idle: set[str]) -> dict[str, Record]:
+        """What would be recorded after a reload; of files that are wrong, what is."""
+        found = {}
         for document in documents:
-            name, policy = document.name, document.policy
-            record = policy.record if policy and policy.enabled and name not in idle else None
-            if record == now.get(name) or (policy is None and not document.masked):
-                continue
-            step = "record" if name not in now else "record no longer" if record is None else "record anew"
-            found.append({"name": name, "step": f"{step} {name}", "line": document.of("record")})
+            policy = document.policy
+            if policy is None and not document.masked:
+                record = self.reconciler.records().get(document.name)
+            else:
+                record = policy.record if policy and policy.enabled and document.name not in idle else None
+            if record is not None:
+                found[document.name] = record
         return found
 
     def _step(self, step: Step, document: Document | None) -> dict[str, Any]:
@@ -211,9 +212,11 @@ class Policies:
         }
 
     def reload_now(self) -> dict[str, Any]:
+        before = self.reconciler.records()
         done = self._reload()
         self._see()
-        return {"steps": done, **self.rows()}
+        documents = {name: state.document for name, state in self.reconciler.states.items()}
+        return {"steps": done, "records": _recorded(before, self.reconciler.records(), documents), **self.rows()}
 
     def switch(self, name: str, on: bool) -> dict[str, Any]:
         state = self.reconciler.state(name)
@@ -263,6 +266,19 @@ class Policies:
                 hint=f"edit the file (`damoctl policy show {owner}` names it) and `damoctl policy reload`",
                 name=owner,
             )
+
+
+def _recorded(
+    before: Mapping[str, Record], after: Mapping[str, Record], documents: Mapping[str, Document]
+) -> list[dict[str, str]]:
+    """Whose recording begins, ends or begins anew, each with the line that says so."""
+    found = []
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            step = "record" if name not in before else "record anew" if name in after else "record no longer"
+            line = documents[name].of("record") if name in documents else ""
+            found.append({"name": name, "step": f"{step} {name}", "line": line})
+    return found
 
 
 def _refusal(name: str, state: State | None) -> DamodError:

@@ -45,7 +45,16 @@ class Recorder:
         """
         ours, theirs = socket.socketpair()
         passed = [theirs.fileno(), *handles]
-        argv = [sys.executable, "-m", "damod.recorder", "--control", str(passed[0]), "--directory", str(passed[1])]
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "damod.recorder",
+            "--control",
+            str(passed[0]),
+            "--directory",
+            str(passed[1]),
+        ]
         if len(handles) > 1:
             argv += ["--leash", str(handles[1])]
         pump: PagePump | None = None
@@ -189,7 +198,8 @@ async def seal(directory: int, out: str, mode: int, output_type: str, caller: Ca
 def recorder_environ() -> dict[str, str]:
     """The recorder's environment: our own modules wherever they lie, and libraries that keep small."""
     root = str(Path(damod.__file__).parents[1])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    # All of our own path: an installed damod has libraries in a directory that only its launcher knows.
+    paths = dict.fromkeys([root, *filter(None, sys.path)])
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),

@@ -411,7 +411,7 @@ class Recordings:
         try:
             await self._kernel_thread.run(self._owner.stop, name)
         except NotFound:
-            pass  # ended with its target
+            await self._kernel_thread.run(self._owner.ended_as_meant, name)
         except DamodError as exc:
             recording.problems.append(f"its kdamonds could not be stopped: {exc.message}")
             log.error("the kdamonds of a recording stay", name=recording.name, why=exc.message)

@@ -34,7 +34,8 @@ from damod.daemon.policies import Policies
 from damod.daemon.policy_records import PolicyRecords
 from damod.daemon.recordings import Recordings
 from damod.daemon.streams import Streams
-from damod.errors import DamodError
+from damod.daemon.watchdog import Watchdog
+from damod.errors import DamodError, UsageError
 from damod.kernel.interface import Kernel
 from damod.rpc.auth import Access, Peer
 from damod.rpc.registry import Method, Registry
@@ -102,6 +103,7 @@ class Service:
         self.policies.on_look = self.recordings.on_end = self.policy_records.wake
         self._reread = reread
         self._notifier = Notifier()
+        self._watchdog = Watchdog(self._notifier, self.kernel_thread, self.owner.as_remembered)
         self._tasks: asyncio.TaskGroup | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._started = time.monotonic()
@@ -147,7 +149,7 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 await self._server.start(listener, tasks)
                 self._tasks = tasks
-                watchdog = tasks.create_task(self._feed_watchdog(), name="watchdog")
+                watchdog = tasks.create_task(self._watchdog.feed(watchdog_interval_s()), name="watchdog")
                 self.meters.write(self.settings.metrics_textfile, self.settings.metrics_interval, tasks)
                 await self._first_apply(tasks)
                 keeper = tasks.create_task(self.policies.keep(), name="policies")
@@ -357,7 +359,14 @@ class Service:
         if handed_over is not None:
             held.enter_context(handed_over)
             self._socket_path = str(handed_over.getsockname())
-            open_to(self._socket_path, self._server.access)
+            try:
+                open_to(self._socket_path, self._server.access)
+            except OSError as exc:
+                raise UsageError(
+                    f"systemd handed over a socket that is not at {self._socket_path} any more ({exc.strerror})",
+                    hint="`systemctl restart damod.socket` makes it anew",
+                    path=self._socket_path,
+                ) from exc
             return handed_over
         directory = Path(self.settings.socket).parent
         if not directory.exists():
@@ -368,12 +377,6 @@ class Service:
 
     def _summary(self) -> str:
         return f"on {self._socket_path}, kernel {self.kernel.name} {self.kernel.release}; {self.policies.summary()}"
-
-    async def _feed_watchdog(self) -> None:
-        interval_s = watchdog_interval_s()
-        while interval_s is not None:
-            await asyncio.sleep(interval_s)
-            self._notifier.watchdog()
 
 
 def rss_bytes() -> int:

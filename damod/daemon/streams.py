@@ -70,10 +70,10 @@ class Subscriber:
     outbox: Outbox
     told_ns: dict[object, int] = field(default_factory=dict)
 
-    def due(self, key: object, end_ns: int, slack_ns: int) -> bool:
-        """Whether what ended at `end_ns` is new to it and its interval over; then it counts as told."""
+    def due(self, key: object, end_ns: int, slack_ns: int, *, unsaid_ns: int = 0) -> bool:
+        """Whether what ended at `end_ns` is new to it, its interval (else `unsaid_ns`) over; then it counts as told."""
         last = self.told_ns.get(key)
-        if last is not None and (end_ns <= last or end_ns - last < self.want.interval_ns - slack_ns):
+        if last is not None and (end_ns <= last or end_ns - last < (self.want.interval_ns or unsaid_ns) - slack_ns):
             return False
         self.told_ns[key] = end_ns
         return True
@@ -120,9 +120,9 @@ class Streams:
         """Who wants events of a kind."""
         return [item for item in self._subscribers if kind in item.want.kinds]
 
-    def interval_ns(self, kind: str) -> int:
-        """The shortest interval at which somebody wants a kind; 0 for all there is."""
-        return min((item.want.interval_ns for item in self.wanting(kind)), default=0)
+    def interval_ns(self, kind: str, *, unsaid_ns: int = 0) -> int:
+        """The shortest interval at which somebody wants a kind; who says none wants it each `unsaid_ns`."""
+        return min((item.want.interval_ns or unsaid_ns for item in self.wanting(kind)), default=unsaid_ns)
 
     def publish(self, kind: str, name: str, payload: Mapping[str, Any]) -> None:
         """An event for everybody who wants its kind."""

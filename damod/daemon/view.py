@@ -224,6 +224,12 @@ class View:
             self._seen[item.slot] = reader.Life(item.slot, item.pid is not None, item.pid)
         self._save()
 
+    def ended_as_meant(self, name: str) -> None:
+        """A set was to run as long as its targets: that it ended with them is no problem."""
+        meant = f"of the set {name!r} has ended: its target is gone"
+        for problem in [problem for problem in self._problems if meant in problem]:
+            self._problems.remove(problem)
+
     def _disown(self, slot: int) -> None:
         self._slots = self._slots.without(slot)
         if self._seen is not None:

@@ -8,7 +8,7 @@ At the end of each aggregation a kdamond emits one event per region, `damon_aggr
 
 type_len 1..28 is the payload's length in words, 0 says that the length is in the next word; 29 is padding, 30 adds
 to the time, 31 sets it. (The bits lie so on little-endian machines.) Page bytes are the seam: `PageDecoder` is one
-way to read them, a recorder may have a faster one.
+way to find the events in them, for the daemon and (with numpy behind it) for the recorder.
 
 Surprises that the code answers:
 - One kdamond's events lie in several CPUs' rings as the scheduler moves it; they are merged by time stamp.
@@ -169,10 +169,12 @@ class PageLayout:
 
 
 class Page(NamedTuple):
-    """What a page held. `missed`: events lost before it; None if some were lost and the page does not say how many."""
+    """What a page held. `missed`: events lost before it; None if some were lost and the page does not say how many.
+    `end_ns` is the time of its last event, of whatever kind; that of the page itself if it has none."""
 
     runs: list[Run]
     missed: int | None
+    end_ns: int
 
 
 class PageDecoder:
@@ -229,7 +231,7 @@ class PageDecoder:
                     found.append(run)
                     stamp = run.time_ns(-1)
                     at += size * count
-        return Page(found, missed)
+        return Page(found, missed, stamp)
 
 
 def alike(page: bytes, at: int, most: int, size: int, header: int) -> int:
@@ -293,7 +295,7 @@ class RingReader:
             for cpu, runs in found.items():
                 while page := self.raw.read(cpu):
                     empty = False
-                    more, missed = self._decoder.decode(page)
+                    more, missed, _ = self._decoder.decode(page)
                     if missed != 0:
                         lost += missed or 0
                         uncounted |= missed is None

@@ -1,14 +1,12 @@
 """Ring pages to columns in bulk: what `kernel.ring` does event by event, here for hundreds of thousands a second.
 
-DAMON's events of one aggregation have all the same size and follow each other in a page, so a run of them is a strided
-table: its bytes are cut out of the page and decoded later, many runs at once, by numpy. Only the page's frame (time
-stamps, padding) is walked in Python, a few steps per page. `kernel.ring` explains the format and its surprises; a test
-holds that both find the same.
+DAMON's events of one aggregation have all the same size and follow each other in a page, so a run of them, as
+`kernel.ring` finds it in a few steps per page, is a strided table: numpy decodes many of them at once. `kernel.ring`
+explains the format and its surprises; a test holds that both find the same.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,18 +16,7 @@ import numpy.typing as npt
 
 from damod.kernel.events import Format
 from damod.kernel.interface import RawRing
-from damod.kernel.ring import (
-    DELTA_BITS,
-    INTERVALS,
-    PADDING,
-    REGIONS,
-    REGIONS_AND_PROBES,
-    STAMP_BITS,
-    TIME_EXTEND,
-    TIME_STAMP,
-    PageDecoder,
-    alike,
-)
+from damod.kernel.ring import INTERVALS, REGIONS, REGIONS_AND_PROBES, PageDecoder, Run
 
 Ints = npt.NDArray[np.int64]
 Hits = npt.NDArray[np.uint8]
@@ -41,10 +28,6 @@ _MAX_ROUNDS = 32
 # Pages taken in one read, of all CPUs together; a page becomes some 20 KiB on its way to the file.
 _PAGES = 1024
 _LEAST_PAGES = 32
-
-_U16 = struct.Struct("=H")
-_U32 = struct.Struct("=I")
-_U64 = struct.Struct("=Q")
 
 
 class Tuned(NamedTuple):
@@ -103,20 +86,11 @@ def concat(parts: Sequence[Rows]) -> Rows:
     return Rows(**columns, hits=hits)
 
 
-class _Span(NamedTuple):
-    """Records of one event and size that follow each other: their bytes, and what the first one's delta adds to."""
-
-    base_ns: int
-    form: Format
-    size: int
-    data: bytes
-
-
 @dataclass(slots=True)
 class Found:
     """What some pages of one CPU held."""
 
-    spans: list[_Span] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     tuned: list[Tuned] = field(default_factory=list)
     first_ns: int | None = None
     last_ns: int | None = None
@@ -126,89 +100,47 @@ class BulkDecoder:
     """Walks pages, then decodes what the walks found. Raises ValueError on bytes that cannot be a page."""
 
     def __init__(self, header_page: str, formats: Iterable[Format]) -> None:
-        known = list(formats)
-        self.layout = PageDecoder(header_page, ()).layout
-        self._formats = {form.id: form for form in known if form.name in _EVENTS}
-        self._tuning = {form.id: form for form in known if form.name == INTERVALS}
-        self._types: dict[tuple[int, int], np.dtype[Any]] = {}
+        self._pages = PageDecoder(header_page, [form for form in formats if form.name in (*_EVENTS, INTERVALS)])
+        self._types: dict[tuple[int, int, int], np.dtype[Any]] = {}
 
     def walk(self, page: bytes, found: Found) -> int | None:
         """Add the events of one page to `found`; events lost before it, None for an unknown number of them."""
-        try:
-            return self._walk(page, found)
-        except (struct.error, IndexError) as exc:
-            raise ValueError(f"a ring page of {len(page)} bytes ends inside a record: {exc}") from exc
-
-    def _walk(self, page: bytes, found: Found) -> int | None:
-        page_stamp, end, missed = self.layout.head(page)
-        stamp, at = page_stamp, self.layout.data
-        first: int | None = None
-        while at + 4 <= end:
-            word = _U32.unpack_from(page, at)[0]
-            kind, delta = word & 31, word >> 5
-            if kind == TIME_EXTEND:
-                stamp += delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
-                at += 8
-            elif kind == TIME_STAMP:
-                low = delta + (_U32.unpack_from(page, at + 4)[0] << DELTA_BITS)
-                stamp = (page_stamp >> STAMP_BITS << STAMP_BITS) | low
-                at += 8
-            elif kind == PADDING:
-                if not delta:
-                    break
-                stamp += delta
-                at += 4 + _U32.unpack_from(page, at + 4)[0]
+        here = self._pages.decode(page)
+        if not here.runs:
+            return here.missed
+        for run in here.runs:
+            if run.form.name == INTERVALS:
+                pids, samples = run.columns(("common_pid", "sample_us"))
+                found.tuned += [Tuned(run.time_ns(at), pids[at], samples[at]) for at in range(run.count)]
             else:
-                header = 4 if kind else 8
-                size = 4 + (kind * 4 if kind else _U32.unpack_from(page, at + 4)[0])
-                if at + size > end:
-                    raise ValueError(f"a ring page's record at {at} has {size} bytes, but only {end - at} are used")
-                number = _U16.unpack_from(page, at + header)[0]
-                form = self._formats.get(number)
-                if first is None:
-                    first = stamp + delta
-                if form is None:
-                    stamp += delta
-                    if number in self._tuning:
-                        found.tuned.append(self._tuned(page, at + header, stamp, self._tuning[number]))
-                    at += size
-                    continue
-                count = alike(page, at, (end - at) // size, size, header) if kind else 1
-                data = page[at : at + count * size]
-                found.spans.append(_Span(stamp, form, size if kind else -size, data))
-                words = np.ndarray((count,), "<u4", data, 0, (size,))
-                stamp += int((words >> np.uint32(5)).sum(dtype=np.int64))
-                at += count * size
-        if first is not None:
-            if found.first_ns is None:
-                found.first_ns = first
-            found.last_ns = stamp
-        return missed
+                found.runs.append(run)
+        if found.first_ns is None:
+            found.first_ns = here.runs[0].time_ns(0)
+        found.last_ns = here.end_ns
+        return here.missed
 
-    def _tuned(self, page: bytes, payload: int, stamp: int, form: Format) -> Tuned:
-        pid, sample = form.field("common_pid"), form.field("sample_us")
-        return Tuned(
-            stamp,
-            struct.unpack_from("=" + pid.code, page, payload + pid.offset)[0],
-            struct.unpack_from("=" + sample.code, page, payload + sample.offset)[0],
-        )
+    def stamp(self, page: bytes) -> int:
+        """The time stamp of a page itself, in ns."""
+        return self._pages.stamp(page)
 
-    def rows(self, spans: Sequence[_Span]) -> Rows:
-        """The rows of spans, not yet in order."""
-        groups: dict[tuple[int, int], list[_Span]] = {}
-        for span in spans:
-            groups.setdefault((span.form.id, span.size), []).append(span)
+    def rows(self, runs: Sequence[Run]) -> Rows:
+        """The rows of runs, not yet in order."""
+        groups: dict[tuple[int, int, int], list[Run]] = {}
+        for run in runs:
+            groups.setdefault((run.form.id, run.size, run.header), []).append(run)
         return concat([self._decode(group) for group in groups.values()])
 
-    def _decode(self, group: Sequence[_Span]) -> Rows:
-        form, size = group[0].form, group[0].size
-        table = np.frombuffer(b"".join([span.data for span in group]), self._type(form, size))
+    def _decode(self, group: Sequence[Run]) -> Rows:
+        form, size, header = group[0].form, group[0].size, group[0].header
+        table = np.frombuffer(
+            b"".join([run.page[run.at : run.at + run.count * size] for run in group]), self._type(form, size, header)
+        )
         sums = np.cumsum(table["word"] >> np.uint32(5), dtype=np.int64)
-        counts = np.array([len(span.data) for span in group]) // abs(size)
+        counts = np.array([run.count for run in group])
         lasts = np.cumsum(counts) - 1
-        # The running sum at the end of the span before is what each span's own base stands for.
+        # The running sum at the end of the run before is what each run's own base stands for.
         before = np.concatenate(([0], sums[lasts[:-1]]))
-        bases = np.array([span.base_ns for span in group], np.int64) - before
+        bases = np.array([run.base_ns for run in group], np.int64) - before
         names = table.dtype.names or ()
 
         def column(name: str, missing: int) -> Ints:
@@ -227,14 +159,13 @@ class BulkDecoder:
             end=column("end", 0),
             nr_accesses=column("nr_accesses", 0),
             age=column("age", -1),
-            hits=self._hits(table, form, size) if form.name == REGIONS_AND_PROBES else None,
+            hits=self._hits(table, size, header) if form.name == REGIONS_AND_PROBES else None,
         )
 
-    def _hits(self, table: npt.NDArray[Any], form: Format, size: int) -> Hits:
+    def _hits(self, table: npt.NDArray[Any], size: int, header: int) -> Hits:
         """The bytes that each row's `__data_loc` word (length << 16 | offset in the payload) points at."""
         where = table["probe_hits"].astype(np.int64)
-        header = 4 if size > 0 else 8
-        raw = np.ndarray((len(table), abs(size)), np.uint8, table.tobytes())
+        raw = np.ndarray((len(table), size), np.uint8, table.tobytes())
         hits = np.zeros((len(table), int((where >> 16).max(initial=0))), np.uint8)
         for word in np.unique(where):
             rows = where == word
@@ -242,18 +173,17 @@ class BulkDecoder:
             hits[rows, :wide] = raw[rows, begin : begin + wide]
         return hits
 
-    def _type(self, form: Format, size: int) -> np.dtype[Any]:
-        """The numpy type of a record of `size` bytes; a negative size has its length in a second word."""
-        key = form.id, size
+    def _type(self, form: Format, size: int, header: int) -> np.dtype[Any]:
+        """The numpy type of a record of `size` bytes, the first `header` of which are the ring's own."""
+        key = form.id, size, header
         if key not in self._types:
-            header = 4 if size > 0 else 8
             fields = [item for item in form.fields if not item.name.startswith("common_") or item.name == "common_pid"]
             self._types[key] = np.dtype(
                 {
                     "names": ["word", *(item.name for item in fields)],
                     "formats": ["<u4", *(f"<{'i' if item.code.islower() else 'u'}{item.size}" for item in fields)],
                     "offsets": [0, *(header + item.offset for item in fields)],
-                    "itemsize": abs(size),
+                    "itemsize": size,
                 }
             )
         return self._types[key]
@@ -312,9 +242,9 @@ class BulkReader:
                     if missed != 0:
                         lost += missed or 0
                         uncounted |= missed is None
-                        until = here.first_ns or int(_U64.unpack_from(page, self._decoder.layout.stamp)[0])
+                        until = here.first_ns or self._decoder.stamp(page)
                         gaps.append((self._seen_ns if last_ns is None else last_ns, until))
-                    found.spans += here.spans
+                    found.runs += here.runs
                     found.tuned += here.tuned
                     found.last_ns = last_ns if here.last_ns is None else here.last_ns
             self._behind = [cpu for cpu, pages in taken.items() if pages >= most]
@@ -325,7 +255,7 @@ class BulkReader:
             lost = max(lost + 1, self.raw.overrun() - self._lost)
         self._lost += lost
         self._seen_ns = max([self._seen_ns, *(found.last_ns or 0 for found in by_cpu.values())])
-        rows = self._decoder.rows([span for found in by_cpu.values() for span in found.spans])
+        rows = self._decoder.rows([run for found in by_cpu.values() for run in found.runs])
         tuned = sorted([*self._tuned, *(item for found in by_cpu.values() for item in found.tuned)])
         horizon_ns = min((by_cpu[cpu].last_ns or 0 for cpu in self._behind), default=None)
         rows, self._held = _cut(in_order(concat([self._held, rows])), horizon_ns)

@@ -127,4 +127,4 @@ def seal_command(
     more = ["--directory", str(directory), "--out", out, "--mode", f"{mode:o}", "--type", output_type]
     if caller:
         more += ["--caller", ",".join(map(str, (caller.uid, caller.gid, *caller.groups)))]
-    return [sys.executable, "-m", "damod.recorder.seal", *more, *words]
+    return [sys.executable, "-P", "-m", "damod.recorder.seal", *more, *words]

@@ -11,9 +11,9 @@ import fcntl
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from damod.errors import Conflict, NotAllowed
 from damod.recorder.job import PART, Caller
@@ -21,8 +21,6 @@ from damod.recorder.job import PART, Caller
 SIDES = ("kdamonds", "mem_footprint", "vmas", "proc_stats", "profile", "trace")
 STAMP = "%Y-%m-%d-%H-%M-%S"
 _STAMPED = re.compile(r"\d{4}(?:-\d\d){5}")
-# Names taken by segments of the same second, and by a clock that went back, are few.
-_TRIES = 10_000
 
 
 @contextlib.contextmanager
@@ -165,30 +163,36 @@ class Place:
     def rotation(self, now_s: float) -> tuple[str, int]:
         """A new directory `<out>.<time>` for a segment cut at `now_s` (local time), and a handle on it.
 
-        If there is one of that second already, the next free second's name is taken.
+        Segments are read in the order of their names, so one that would not come last (it is of the same second, or the
+        clock went back, as each autumn) gets the second after the last one's.
         """
         with self.acting():
-            for later in range(_TRIES):
-                name = f"{self.out}.{time.strftime(STAMP, time.localtime(now_s + later))}"
-                try:
-                    os.mkdir(name, 0o700 | (self.mode & 0o444) >> 2 | self.mode & 0o077, dir_fd=self.directory)
-                except FileExistsError:
-                    continue
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                return name, os.open(name, flags, dir_fd=self.directory)
-        raise FileExistsError(17, "no free name for the next segment", f"{self.out}.{STAMP}")
+            stamp = datetime.fromtimestamp(now_s).replace(microsecond=0)
+            last = max(self._stamps().values(), default=None)
+            if last is not None and stamp <= last:
+                stamp = last + timedelta(seconds=1)
+            name = f"{self.out}.{stamp.strftime(STAMP)}"
+            os.mkdir(name, 0o700 | (self.mode & 0o444) >> 2 | self.mode & 0o077, dir_fd=self.directory)
+            return name, self.open_segment(name)
+
+    def _stamps(self) -> dict[str, datetime]:
+        """Names that are a segment's (of whatever kind the file is), and the time in them."""
+        found = {}
+        for name in _names(self.directory):
+            prefix, _, stamp = name.rpartition(".")
+            if prefix == self.out and _STAMPED.fullmatch(stamp):
+                with contextlib.suppress(ValueError):
+                    found[name] = datetime.strptime(stamp, STAMP)
+        # After the last second that there is, none could follow.
+        return {name: stamp for name, stamp in found.items() if stamp.year < datetime.max.year}
 
     def segments(self) -> list[Segment]:
         """The sealed segments of a rotated record, oldest first."""
         found = []
         with self.acting():
-            for name in _names(self.directory):
-                prefix, _, stamp = name.rpartition(".")
-                if prefix != self.out or not _STAMPED.fullmatch(stamp):
-                    continue
-                with contextlib.suppress(OSError, ValueError):
-                    cut_s = time.mktime(time.strptime(stamp, STAMP))
-                    found.append(Segment(name, cut_s, self._size(name)))
+            for name, stamp in self._stamps().items():
+                with contextlib.suppress(OSError):
+                    found.append(Segment(name, stamp.timestamp(), self._size(name)))
         return sorted(found, key=lambda item: item.name)
 
     def expire(self, now_s: float, keep_s: float | None, keep_bytes: int | None) -> list[str]:

@@ -15,6 +15,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -184,11 +185,14 @@ class Server:
     async def start(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
         """Accept peers from now on; each one's task lives in `tasks`."""
         self._listener = PassingListener(listener)
+        # From Python 3.13 on, closing would remove the path, which is systemd's with socket activation, and else ours.
+        more: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         self._server = await asyncio.start_unix_server(
             lambda reader, writer: self._connected(reader, writer, tasks),
             sock=self._listener,
             limit=_CHUNK_BYTES,
             backlog=_BACKLOG,
+            **more,
         )
 
     async def stop(self, grace_s: float) -> None:
@@ -280,6 +284,10 @@ class Connection:
 
     def finish(self) -> None:
         """Take no further requests; run() ends when those under way are answered."""
+        if self._outbox.flows and self._writer.transport.get_write_buffer_size():
+            # It does not take its stream, and nobody is to wait for it to do so.
+            self._gone = True
+            self._writer.transport.abort()
         if self._reading is not None:
             self._reading.cancel()
 

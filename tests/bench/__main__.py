@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import beside, day, guest, record, record_daemon, record_size, reports, streams
+from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams, watch
 
 MEASUREMENTS = {
     "record": record.main,
     "record_daemon": record_daemon.main,
     "record_size": record_size.main,
+    "replay": replay.main,
     "reports": reports.main,
     "streams": streams.main,
     "day": day.main,
     "guest": guest.main,
     "beside": beside.main,
+    "watch": watch.main,
 }
 
 

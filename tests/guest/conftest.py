@@ -104,7 +104,7 @@ def client(daemon: LocalDaemon) -> Iterator[Client]:
 def damoctl(local: LocalDaemon, tmp_path: Path) -> Damoctl:
     """Run damoctl against that daemon; what it printed and its exit status."""
 
-    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    def run(*argv: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         # Files, not pipes: a command that damoctl starts keeps its output open.
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         with out.open("w") as stdout, err.open("w") as stderr:
@@ -114,7 +114,7 @@ def damoctl(local: LocalDaemon, tmp_path: Path) -> Damoctl:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=tmp_path,
-                timeout=PATIENCE_S,
+                timeout=timeout_s,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
         return subprocess.CompletedProcess(done.args, done.returncode, out.read_text(), err.read_text())

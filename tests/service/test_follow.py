@@ -80,7 +80,7 @@ def test_stream_tells_other_kinds(damoctl: Run, daemon: LocalDaemon) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["stream", "snapshot"], "there is no kind 'snapshot'"),
+        (["stream", "snapshot"], "'snapshot' (choose from"),
         (["stream", "--interval", "soon"], "--interval soon"),
         (["stream", "--address", "2G", "1G"], "address is"),
         (["stream", "-n", "0"], "shows nothing"),

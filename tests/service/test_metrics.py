@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 import urllib.request
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from damoctl.local import LocalDaemon
 from damod.metrics.catalog import METRICS
+from damod.settings import resolve
 from tests.service.conftest import Run
 
 START = ("start", "paddr", "--take_over", "--damos_action", "stat")
@@ -72,3 +74,12 @@ def test_an_address_in_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(DaemonUnreachable, match="metrics cannot be served on 127") as told:
             LocalDaemon("--kernel", "sim", directory=tmp_path).start()
         assert "Traceback" not in str(told.value)
+
+
+def test_the_documents_settings_are_settings(tmp_path: Path) -> None:
+    """The block of docs/metrics.md is a damod.yaml that sets all three."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", Path("docs/metrics.md").read_text(), re.DOTALL)
+    (tmp_path / "damod.yaml").write_text(text)
+    settings = resolve(str(tmp_path / "damod.yaml"), {}).settings
+    assert (settings.metrics_address, settings.metrics_interval) == ("127.0.0.1:9721", 15.0)
+    assert settings.metrics_textfile == "/var/lib/prometheus/node-exporter/damod.prom"

@@ -123,7 +123,7 @@ def test_by_hand_and_by_policy(daemon: LocalDaemon, damoctl: Run) -> None:
     assert "nothing changes" in ok(damoctl("policy", "reload"))
     assert kdamonds(damoctl) == pids
     done = damoctl("tune", "--name", "a", "--monitoring_intervals", "10ms", "200ms", "1s")
-    assert done.returncode == 5 and "is a policy's" in done.stderr
+    assert done.returncode == 5 and "is a policy's" in done.stderr and not done.stdout
     ok(damoctl("stop", "a"))
     assert stage(damoctl, "a") == "stopped"
     ok(damoctl("policy", "reload"))
@@ -268,7 +268,7 @@ def test_a_change_of_the_record_restarts_only_that(daemon: LocalDaemon, damoctl:
     first, before = until(lambda: running(daemon)), kdamonds(damoctl)
     path.write_text(RECORDED.replace("kinds: [access]", "snapshot_sec: 1, output_permission: 640"))
     assert f"record anew a  ({path}:7)" in damoctl("policy", "diff").stdout
-    ok(damoctl("policy", "reload"))
+    assert "record anew a\n" in ok(damoctl("policy", "reload"))
     until(lambda: (now := running(daemon)) and now["pid"] != first["pid"])
     assert kdamonds(damoctl) == before
     assert ok(damoctl("policy", "diff")) == "nothing would change\n"

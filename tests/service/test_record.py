@@ -184,6 +184,7 @@ def test_a_command_is_recorded_to_its_end(damoctl: Run, daemon: LocalDaemon, tmp
     assert len(ends(tmp_path / "damon.data")) >= 10
     assert (tmp_path / "damon.data").stat().st_mode & 0o777 == 0o640
     assert kdamonds(daemon) == []
+    assert json.loads(ok(damoctl("status", "--json")))["problems"] == []
     assert json.loads((tmp_path / "damon.data.vmas").read_text())[0]["procvmas"][0]["vmas"]
 
 
@@ -349,6 +350,7 @@ def test_crashes_lose_less_than_a_second(tmp_path: Path, victim: str) -> None:
                     "record.start", name=name, detach=True, take_over=True, flush_s=chance.choice([0.6, 1.1, 3600.0]),
                     kdamonds=[{"contexts": [{"ops": "paddr", "targets": [{}]}]}],
                 )  # fmt: skip
+            ready_ns = time.monotonic_ns()
             time.sleep(chance.uniform(0.0, 2.5))
             killed_ns = time.monotonic_ns()
             if victim == "recorder":
@@ -363,8 +365,8 @@ def test_crashes_lose_less_than_a_second(tmp_path: Path, victim: str) -> None:
             files = [path for path in folder.rglob("damon.data*") if path.name in ("damon.data", "damon.data.part")]
             found = [row for path in files for row in rows(path)]
             last = max((row["end_ns"] for row in found), default=None)
-            begin_ns = started["started_s"] * 1e9 + (time.monotonic_ns() - time.time_ns())
-            if killed_ns - begin_ns > 3e9 or last is not None:
+            # Loaded as a machine may be, what is older than a second is in the file.
+            if killed_ns - ready_ns > 1.5e9 or last is not None:
                 assert last is not None
                 assert killed_ns - last < 1.1e9 + 1e8, f"{(killed_ns - last) / 1e9:.2f} s are missing"
                 assert without_a_gap(found)

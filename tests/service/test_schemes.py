@@ -31,12 +31,20 @@ def begin(daemon: LocalDaemon, *words: str) -> subprocess.Popen[str]:
     return process
 
 
+def rest(process: subprocess.Popen[str]) -> str:
+    """What it prints until its end; communicate() would lose what came along with the first line."""
+    assert process.stdout
+    out = process.stdout.read()
+    process.wait(20)
+    return out
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_the_kdamond(daemon: LocalDaemon, number: int) -> None:
     """It tells what the schemes did, stops its set and leaves damon_stat as it was."""
     with begin(daemon, "paddr", "--damos_action", "stat") as process:
         process.send_signal(number)
-        out, _ = process.communicate(timeout=20)
+        out = rest(process)
     assert process.returncode == 0
     assert out.splitlines()[-1] == "stopped schemes"
     assert out.splitlines()[-2].startswith("kdamond 0 scheme 0 (stat): tried ")
@@ -49,7 +57,7 @@ def test_a_signal_ends_it_and_the_kdamond(daemon: LocalDaemon, number: int) -> N
 def test_the_end_of_the_command_ends_it(daemon: LocalDaemon, tmp_path: Path) -> None:
     """A command target runs, and nothing of it is left."""
     with begin(daemon, f"touch {tmp_path / 'ran'}", "--damos_action", "stat") as process:
-        out, _ = process.communicate(timeout=20)
+        out = rest(process)
     assert process.returncode == 0
     assert (tmp_path / "ran").exists()
     assert "stopped schemes" in out
@@ -59,7 +67,7 @@ def test_a_stop_by_somebody_else_ends_it(daemon: LocalDaemon, damoctl: Run) -> N
     """It does not wait for a set that does not run any more."""
     with begin(daemon, "paddr", "--damos_action", "stat", "--name", "mine") as process:
         assert damoctl("stop", "mine").returncode == 0
-        process.communicate(timeout=20)
+        rest(process)
     assert process.returncode == 0
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from damoctl.local import LocalDaemon
 from damod.access.snapshot import Snapshot
-from damod.errors import Busy, NotFound, UsageError
+from damod.errors import Busy, DaemonUnreachable, NotFound, UsageError
 from damod.rpc.client import Client
 
 MANY = {"min": 1000, "max": 1200}
@@ -267,3 +267,20 @@ def test_many_readers_and_some_that_do_not(daemon: LocalDaemon) -> None:
         assert len(seen) == 27
         for ends in seen:
             assert all(0.09e9 < later - sooner < 0.11e9 for sooner, later in pairwise(ends))
+
+
+def test_peers_that_do_not_read_do_not_hold_up_the_end(daemon: LocalDaemon) -> None:
+    """damod stops as fast as without them; they find the connection closed."""
+    with client_of(daemon) as asks:
+        begin(asks, nr_regions=MANY)
+    stalled = [client_of(daemon) for _ in range(5)]
+    for client in stalled:
+        client.call("stream.subscribe", kinds=["snapshots"])
+    time.sleep(3)
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 1
+    for client in stalled:
+        with pytest.raises(DaemonUnreachable):
+            list(client.notifications())
+        client.close()

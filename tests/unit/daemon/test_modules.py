@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import threading
 
 import pytest
 
 from damod.daemon.kernel_thread import KernelThread
 from damod.daemon.modules import Modules
-from damod.errors import Conflict, FeatureMissing, KernelRefused, NotFound, SpecInvalid, UsageError
+from damod.errors import Busy, Conflict, FeatureMissing, KernelRefused, NotFound, SpecInvalid, UsageError
 from damod.kernel.sim.clock import ScaledClock
 from damod.kernel.sim.facts import VERSIONS
 from damod.kernel.sim.kernel import SimKernel
@@ -135,6 +136,29 @@ def test_a_commit_that_the_kernel_refuses_changes_nothing(bench, version, monkey
     assert made.read(f"{RECLAIM}/min_nr_regions") == "10"
     assert made.read(f"{RECLAIM}/enabled") == "Y"
     assert made.all()["damon_reclaim"]["owner"] == "damod"
+
+
+@pytest.mark.parametrize("version", ["6.12", "7.3"])
+def test_no_wait_is_without_end(bench, version, monkeypatch):
+    """A module that never reads its parameters is told as busy: older kernels keep the Y, newer ones the write."""
+    made = bench(fresh(version))
+    made.write(enabled=True)
+    let_go, write = threading.Event(), made.kernel.modules.write
+    monkeypatch.setattr("damod.daemon.modules._reading_s", lambda module: 0.2)
+
+    def stuck(path, value):
+        if not path.endswith("commit_inputs"):
+            write(path, value)
+        elif version == "7.3":
+            let_go.wait(20)
+        else:
+            read = made.kernel.modules.read
+            made.kernel.modules.read = lambda path: "Y" if path.endswith("commit_inputs") else read(path)
+
+    made.kernel.modules.write = stuck
+    with pytest.raises(Busy, match="did not read its parameters"):
+        made.write(parameters={"min_age": "1m"}, commit=True)
+    let_go.set()
 
 
 def test_a_commit_while_it_is_off_is_only_a_note(bench):

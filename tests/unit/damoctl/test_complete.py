@@ -11,7 +11,7 @@ from damoctl.main import COMMANDS
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("st", ["status", "start", "stop", "stream"]),
+        ("sta", ["status", "start"]),
         ("--js", ["--json"]),
         ("--color al", ["always"]),
         ("start pa", ["paddr", ":file"]),

@@ -61,6 +61,20 @@ def test_the_second_is_in_the_name(place: Place, tmp_path: Path) -> None:
     assert [item.name for item in place.segments()] == names
 
 
+def test_the_order_of_names_is_that_of_time(place: Place, tmp_path: Path) -> None:
+    """When the clock goes back, segments still come after those that were cut before."""
+    (tmp_path / "x.data.9999-12-31-23-59-59").mkdir()
+    (tmp_path / "x.data.2023-99-99-00-00-00").mkdir()
+    made = []
+    for now in (1_700_000_000, 1_700_000_900, 1_699_996_400, 1_600_000_000, 1_700_001_000):
+        name, handle = place.rotation(now)
+        os.close(handle)
+        made.append(name)
+    assert made == sorted(made)
+    assert made[-1] == f"x.data.{time.strftime(STAMP, time.localtime(1_700_001_000))}"
+    assert [item.name for item in place.segments()] == made
+
+
 def test_others_reach_a_segment_as_they_reach_its_files(place: Place, tmp_path: Path) -> None:
     """Whom the mode lets read the files it lets into the directory."""
     name, handle = place.rotation(time.time())

@@ -14,7 +14,7 @@ from damoctl.diagnose.checks import judge
 from damoctl.diagnose.finding import wrong
 from damoctl.diagnose.gather import ReadOnlyKernel, without_daemon
 from damoctl.diagnose.redact import GONE, Redactor
-from damod.errors import Conflict, DamodError, NoDamon
+from damod.errors import Conflict, DamodError, NoDamon, NotAllowed
 from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.facts import VERSIONS
 from damod.kernel.sim.kernel import SimKernel
@@ -60,6 +60,17 @@ def test_where_there_is_no_damon_the_machine_is_looked_at_all_the_same():
     assert any(finding.code == "sysfs" and "no DAMON" in finding.message for finding in judge(facts))
     assert facts.survey["memory"]["total"] > 0
     assert facts.features["features"]
+
+
+def test_what_only_root_may_read_is_no_fault_of_the_machine():
+    """A note that it was not looked at."""
+
+    def denied() -> SimKernel:
+        raise NotAllowed("Permission denied")
+
+    found = {finding.code: finding.level for finding in judge(without_daemon("nobody listens", denied))}
+    assert found["sysfs-unread"] == "note"
+    assert "sysfs" not in found
 
 
 def test_capabilities_are_read_from_the_mask(tmp_path):

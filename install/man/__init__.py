@@ -1,0 +1,1 @@
+"""The man pages, made from the tables that the programs themselves read."""
