@@ -27,7 +27,7 @@ EXAMPLES = """\
 """
 DIRECTORIES = ("/usr/lib/damo.d", "/run/damo.d", "/etc/damo.d")
 FOUND = 1
-"""The exit status of check, diff and verify when there is something to tell."""
+"""The exit status of check, diff and verify when there is something to tell, of reload when a file is wrong."""
 
 
 def run(argv: list[str], ctx: Context) -> int:
@@ -99,6 +99,8 @@ def line_of(row: Mapping[str, Any]) -> str:
         words += " (on probation)"
     if row.get("drift"):
         words += f" ({len(row['drift'])} parameters were changed by somebody else)"
+    if len(row.get("problems") or ()) > 1:
+        return "\n  ".join([words, *row["problems"]])
     return f"{words}, {row['reason']}" if row["reason"] else words
 
 
@@ -237,14 +239,12 @@ def _reload(args: argparse.Namespace, ctx: Context) -> int:
         return 0
     for row in found["policies"]:
         ctx.print(line_of(row))
-        for problem in row["problems"]:
-            ctx.note(f"  {problem}")
     for change in found["records"]:
         ctx.print(change["step"])
     steps = found["steps"]
     if steps or not found["records"]:
         ctx.print(f"{steps} step{'s were' if steps > 1 else ' was'} done" if steps else "nothing changes")
-    return 0
+    return FOUND if any(row["problems"] for row in found["policies"]) else 0
 
 
 def _switch(args: argparse.Namespace, ctx: Context) -> int:
@@ -266,10 +266,11 @@ def _apply(args: argparse.Namespace, ctx: Context) -> int:
         raise UsageError(f"--probation: {exc}") from exc
     with ctx.client() as client:
         row = client.call("policy.apply", name=args.name, probation_s=probation_s, shadow=args.shadow)
-        # Nothing announces the end of a probation; a look each second costs nobody anything.
+        # The list waits for no kernel (`show` has it bring statistics up to date, which takes long when it is busy).
         while row["probation"] and not args.no_wait:
             time.sleep(1)
-            row = client.call("policy.show", name=args.name)
+            rows = client.call("policy.list")["policies"]
+            row = next((item for item in rows if item["name"] == args.name), {**row, "probation": False})
     if args.json:
         ctx.print_json(row)
     else:

@@ -71,8 +71,7 @@ async def tune(
 ) -> Result:
     """Give a running set new parameters without a restart; with `base` only if it still has those."""
     daemon, specs = call.daemon, parse_kdamonds(kdamonds)
-    if not dry_run:
-        await daemon.kernel_thread.run(daemon.policies.guard_by_hand, name)
+    await daemon.kernel_thread.run(daemon.policies.guard_by_hand, name)
     expected = None if base is None else parse_kdamonds(base)
     result = await daemon.kernel_thread.run(
         daemon.owner.tune,

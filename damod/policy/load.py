@@ -227,6 +227,17 @@ def _forget(places: dict[Path, Place], path: Path) -> None:
 _NAMED = re.compile(r"^([a-z_]+(?:\[\d+\])?(?:\.[a-z_]+(?:\[\d+\])?)*): (.*)$", re.DOTALL)
 
 
+_KEYS, _LIST, _WHOLE, _TRUTH = "keys (`key: value`)", "a list (`- item`)", "a whole number", "true or false"
+_TAKES = {
+    "model_type": _KEYS, "model_attributes_type": _KEYS, "dict_type": _KEYS,
+    "list_type": _LIST, "tuple_type": _LIST,
+    "int_type": _WHOLE, "int_parsing": _WHOLE, "int_from_float": _WHOLE,
+    "bool_type": _TRUTH, "bool_parsing": _TRUTH,
+    "string_type": "text",
+}  # fmt: skip
+"""pydantic's kinds of errors about a type -> what is to be there, in a user's words."""
+
+
 def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
     at = _path(document, error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -248,6 +259,8 @@ def _problem(document: Document, error: Mapping[str, Any]) -> Problem:
             given = context.get("tag")
             at = (*at, "filter_type")
         message = f"{_short(given)} is none of {', '.join(allowed)}{near(str(given), allowed)}"
+    elif kind in _TAKES:
+        message = f"takes {_TAKES[kind]}, not {_short(error.get('input'))}"
     elif kind not in ("value_error", "union_tag_not_found"):
         message = f"{_short(error.get('input'))}: {message[:1].lower()}{message[1:]}"
     return Problem(document.place(at), spelled(at), message)

@@ -121,7 +121,7 @@ def _one(
         return None
     told, kdamonds = list(filled.missing), filled.kdamonds
     if state.shadow:
-        kdamonds = shadow_of(kdamonds)
+        kdamonds = shadow_of(kdamonds, features)
     lacks = lacking(kdamonds, features)
     if lacks and policy.on_missing == "skip":
         kdamonds, left_out = reduce(kdamonds, features)

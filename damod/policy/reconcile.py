@@ -238,13 +238,14 @@ class Reconciler(Roster):
         policy = state.document.policy
         if not state.shadow or policy is None or state.started_ns is None:
             return []
+        features = self.owner.features()
         elapsed_s = (self.kernel.clock.monotonic_ns() - state.started_ns) / 1e9
         return [
             {
                 "kdamond": at,
                 "scheme": index,
                 "action": scheme.action,
-                "sz_bytes": estimate(scheme, kdamond.contexts[0], stats[at][index], elapsed_s),
+                "sz_bytes": estimate(scheme, kdamond.contexts[0], stats[at][index], elapsed_s, features),
             }
             for at, kdamond in enumerate(policy.kdamonds)
             for index, scheme in enumerate(kdamond.contexts[0].schemes)

@@ -93,11 +93,16 @@ class Steps:
         document = self.roster.in_charge(state)
         policy = document.policy if document else None
         at = document.of(str(exc.facts.get("path", ""))) if document and isinstance(exc, DamodError) else ""
+        told = sentence(exc)
+        if document and isinstance(exc, Conflict) and ({"module", "pids"} & exc.facts.keys()):
+            # The ways out that the error names are those of `damoctl start`.
+            at = document.of("on_conflict")
+            told = f"{exc.message} ({_way_out(exc)})"
         lasting = isinstance(exc, (FeatureMissing, UsageError)) or (
             isinstance(exc, Conflict) and policy is not None and policy.on_conflict == "fail"
         )
         state.postpone(self.kernel.clock.monotonic_ns())
-        state.reason = f"{at}: {sentence(exc)}" if at else sentence(exc)
+        state.reason = f"{at}: {told}" if at else told
         if lasting:
             state.stage, state.next_try_ns = "refused", None
 
@@ -137,6 +142,14 @@ class Steps:
         self.roster.other = True
         state.stage = "rolled-back"
         state.reason = f"{tripped}; {'its earlier parameters count' if earlier else 'it is stopped'} until it is edited"
+
+
+def _way_out(exc: Conflict) -> str:
+    """What an operator of policies can do about what is in the way."""
+    if exc.facts.get("module", "damon_stat") != "damon_stat":
+        return exc.hint
+    adopt = ", `damoctl adopt` makes it damod's" if "pids" in exc.facts else ""
+    return f"`on_conflict: take_over` pushes it aside{adopt}"
 
 
 def _with_targets(kdamonds: Sequence[Kdamond], of: Sequence[Kdamond]) -> tuple[Kdamond, ...]:

@@ -123,7 +123,7 @@ def test_by_hand_and_by_policy(daemon: LocalDaemon, damoctl: Run) -> None:
     assert "nothing changes" in ok(damoctl("policy", "reload"))
     assert kdamonds(damoctl) == pids
     done = damoctl("tune", "--name", "a", "--monitoring_intervals", "10ms", "200ms", "1s")
-    assert done.returncode == 5 and "is a policy's" in done.stderr
+    assert done.returncode == 5 and "is a policy's" in done.stderr and not done.stdout
     ok(damoctl("stop", "a"))
     assert stage(damoctl, "a") == "stopped"
     ok(damoctl("policy", "reload"))

@@ -21,13 +21,15 @@ def told(text: str) -> list[str]:
 
 
 MISTAKES = [
+    ("kdamonds:\n- contexts", "p.yaml:2:3: kdamonds[0]: takes keys (`key: value`), not 'contexts'"),
+    ("kdamonds: x", "p.yaml:1:1: kdamonds: takes a list (`- item`), not 'x'"),
     (RIGHT + "descripton: x\n", "p.yaml:4:1: descripton: there is no such key; did you mean 'description'?; allowed"),
     (RIGHT.replace("paddr", "padr"), "p.yaml:3:5: kdamonds[0].contexts[0].ops: 'padr' is none of vaddr, fvaddr, paddr"),
     (RIGHT + "enabled: on\n", "p.yaml:4:10: enabled: on is a truth value to some"),
     (RIGHT + "priority: 012\n", "p.yaml:4:11: priority: 012 is octal to some"),
     (RIGHT + "description: 1:30\n", "p.yaml:4:14: description: 1:30 is a number of base 60"),
     (RIGHT + "priority: 1_000\n", "p.yaml:4:11: priority: 1_000 is a number to some"),
-    (RIGHT + "priority: high\n", "p.yaml:4:1: priority: 'high': input should be a valid integer"),
+    (RIGHT + "priority: high\n", "p.yaml:4:1: priority: takes a whole number, not 'high'"),
     (RIGHT + "drift: ignore\n", "p.yaml:4:1: drift: 'ignore' is none of repair, report"),
     (RIGHT + "record: {kind: [access]}\n", "p.yaml:4:10: record.kind: there is no such key; did you mean 'kinds'?"),
     (RIGHT + "record: {kinds: [acess]}\n", "record.kinds[0]: 'acess' is none of access, cpu_profile"),

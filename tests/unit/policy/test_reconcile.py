@@ -206,7 +206,7 @@ def test_a_module_in_the_way(sites: Callable[..., Site], how: str) -> None:
     site.reload()
     assert site.stage("a") == {"fail": "refused", "take_over": "running", "wait": "waiting"}[how]
     if how != "take_over":
-        assert "damon_stat" in site.reason("a")
+        assert "damon_stat" in site.reason("a") and "`on_conflict: take_over`" in site.reason("a")
         site.kernel.modules.write("damon_stat/parameters/enabled", "N")
         site.after(10)
         assert site.stage("a") == ("refused" if how == "fail" else "running")
@@ -402,7 +402,7 @@ def test_a_shadow_touches_nothing(site: Site) -> None:
 
 @pytest.mark.parametrize("quota", ["", "      quotas: {sz_bytes: 50M, reset_interval_ms: 1s}\n"])
 def test_a_shadow_foresees_what_the_policy_then_touches(site: Site, quota: str) -> None:
-    """The bytes of idle memory that the shadow names are within 20 % of those that the live policy then tries."""
+    """The bytes of idle memory that the shadow names are within 20 % of those that the live policy then pages out."""
     text = (
         "acknowledge: [no_quota]\nkdamonds:\n- contexts:\n  - schemes:\n    - action: pageout\n"
         "      access_pattern: {nr_accesses: {max: 0%}, age: {min: 2s}}\n" + quota
@@ -416,7 +416,7 @@ def test_a_shadow_foresees_what_the_policy_then_touches(site: Site, quota: str) 
         for _ in range(65):
             site.after(0.2)
         found = stats(site)
-        return site.policies.shadows("a", found)[0]["sz_bytes"] if shadow else found[0][0].sz_tried
+        return site.policies.shadows("a", found)[0]["sz_bytes"] if shadow else found[0][0].sz_applied
 
     foreseen, touched = run(shadow=True), run(shadow=False)
     assert touched > 0
