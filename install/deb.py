@@ -1,7 +1,7 @@
 """`make deb`: the layout as a Debian package, by dpkg-deb alone.
 
 What Debian has new enough is depended on, so that its security updates reach damod; what it lacks is carried along in
-/usr/lib/damod/vendor. For Debian 13 that is pyarrow alone, for Debian 12 also pydantic and others (docs/install.md).
+/usr/lib/damod/vendor: pyarrow and textual for Debian 13, also pydantic and others for Debian 12 (docs/install.md).
 Compiled libraries tie a package to one version of Python, which `Depends` says.
 
 The same sources and the same wheels give the same bytes: times are the last commit's, order and owners are fixed.
@@ -40,8 +40,8 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "bookworm": Suite((3, 11), 252, ("matplotlib", "numpy", "pyarrow", "pydantic", "structlog")),
-    "trixie": Suite((3, 13), 257, ("pyarrow",)),
+    "bookworm": Suite((3, 11), 252, ("matplotlib", "numpy", "pyarrow", "pydantic", "structlog", "textual")),
+    "trixie": Suite((3, 13), 257, ("pyarrow", "textual")),
 }
 # A requirement's name in Debian, where it is not python3-NAME.
 _PACKAGES = {"pyyaml": "python3-yaml"}
