@@ -109,14 +109,18 @@ def control(suite: Suite, of_version: str, arch: str, size_kib: int) -> str:
     )
 
 
-def build(suite_name: str, out: Path, of_version: str | None = None, *, cache: Path | None = None) -> Path:
+def build(
+    suite_name: str, out: Path, of_version: str | None = None, *, cache: Path | None = None, epoch: int | None = None
+) -> Path:
     """Make the package in directory `out` and return its path. Raises SystemExit with what went wrong.
 
-    `cache` keeps the private libraries between builds.
+    `cache` keeps the private libraries between builds. `epoch` is the time of all files, in seconds; by default that of
+    $SOURCE_DATE_EPOCH or the last commit.
     """
     suite, of_version = SUITES[suite_name], of_version or version()
     arch = _said("dpkg", "--print-architecture")
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit_s())
+    if epoch is None:
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit_s())
     target = Target(python="/usr/bin/python3", systemd=suite.systemd, vendored=bool(suite.vendored))
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="damod-deb-") as scratch:
