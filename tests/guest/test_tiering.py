@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from tests.guest.policies import Policies
 from tests.guest.workload import measured, node_memory, on_nodes, sysctl, workload
 
 HOT_MIB = 48
-SLOW = bool(os.environ.get("DAMOD_VM_SLOW"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +52,6 @@ def test_hot_memory_goes_up(policies: Policies, damoctl: Damoctl) -> None:
         assert "(migrate_hot): tried" in ok(damoctl("policy", "show", "tiering"))
 
 
-@pytest.mark.skipif(not SLOW, reason="idle memory has not been seen to go down in a guest yet: DAMOD_VM_SLOW=1 tries")
 def test_a_full_node_sends_idle_memory_down(policies: Policies, damoctl: Damoctl) -> None:
     """While node 0 is full of idle memory, that goes to node 1, and a hot set comes up all the same."""
     with workload(HOT_MIB, HOT_MIB, node=1) as hot:
