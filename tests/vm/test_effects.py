@@ -19,9 +19,8 @@ def test_hot_memory_is_moved(tmp_path: Path) -> None:
     """Tiering and interleaving have their effect on the newest kernel, and that has nothing to complain of."""
     ran = run_pytest(
         Guest(kernel="newest", numa=NODES),
-        ["tests/guest/test_tiering.py", *([] if SLOW else ["-k", "goes_up or spread"])],
+        ["tests/guest/test_tiering.py"],
         timeout_s=600,
-        env={"DAMOD_VM_SLOW": SLOW},
         outdir=tmp_path / "out",
     )
     ran.check()
