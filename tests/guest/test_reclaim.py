@@ -50,33 +50,35 @@ def policies(daemon: LocalDaemon, damoctl: Damoctl, client: Client) -> Iterator[
 
 
 def test_idle_memory_is_paged_out_and_hot_memory_stays(policies: Policies, damoctl: Damoctl) -> None:
-    """Of a process, the idle part goes to swap after the policy's two minutes, the hot part stays in RAM."""
-    with workload(HOT_MIB + COLD_MIB, HOT_MIB) as hot:
+    """On a machine that is nearly full the policy takes idle memory to swap, and the hot part of a process stays.
+
+    Nearly full, since free memory is idle too and uses up the quota: on a machine that is mostly free there is nothing
+    to gain, and next to nothing is done.
+    """
+    now = meminfo()
+    idle_mib = (now["MemFree"] - now["MemTotal"] // 8) // MIB - HOT_MIB
+    with workload(HOT_MIB + idle_mib, HOT_MIB) as hot:
         policies.drop_in("30-reclaim", SLOW)
         policies.install("reclaim")
         policies.running("reclaim")
-        began = time.monotonic()
+        free, began = meminfo()["MemFree"], time.monotonic()
         seen = []
 
         def paged_out() -> int | None:
             swapped = in_ram(hot.pid, hot.hot_end, hot.end)[1]
             hot_swapped = in_ram(hot.pid, hot.hot_start, hot.hot_end)[1]
-            seen.append(
-                (
-                    round(time.monotonic() - began),
-                    swapped >> 20,
-                    hot_swapped >> 20,
-                    *policies.bytes_of("reclaim"),
-                    *policies.bytes_of("reclaim", "sz_tried"),
-                )
-            )
+            at = round(time.monotonic() - began)
+            row = {"at": at, "swapped": swapped >> 20, "hot_swapped": hot_swapped >> 20}
+            for key in ("sz_tried", "sz_applied"):
+                row[key] = policies.bytes_of("reclaim", key)[0] >> 20
+            seen.append(row)
             time.sleep(3)
-            return swapped if swapped >= 0.9 * COLD_MIB * MIB else None
+            return swapped if swapped >= idle_mib * MIB // 2 else None
 
         try:
-            swapped = wait(paged_out, "90 % of the idle memory are in swap", 260)
+            swapped = wait(paged_out, "half of the idle memory is in swap", 420)
         finally:
-            measured("reclaim", seen=seen[::5] + seen[-1:], show=policies.show("reclaim")["stage"])
+            measured("reclaim", idle_mib=idle_mib, free_mib=free >> 20, seen=seen[::5] + seen[-1:])
             measured("reclaim.status", text=damoctl("policy", "list").stdout)
         hot_now = in_ram(hot.pid, hot.hot_start, hot.hot_end)
         measured("reclaim", took_s=time.monotonic() - began, swapped=swapped, hot=hot_now, pswpin=vmstat()["pswpin"])
