@@ -57,8 +57,7 @@ Architecture: {arch}
 Maintainer: {maintainer}
 Installed-Size: {size_kib}
 Depends: {depends}
-Recommends: {recommends}
-Suggests: linux-perf, python3-prometheus-client
+{recommends}Suggests: linux-perf, python3-prometheus-client
 Description: system daemon that owns Linux DAMON, and its client
  DAMON, in the Linux kernel, tells which memory is used and which is not, and
  schemes (DAMOS) act on it: reclaim, tiering between NUMA nodes, LRU sorting.
@@ -105,7 +104,7 @@ def control(suite: Suite, of_version: str, arch: str, size_kib: int) -> str:
         maintainer=MAINTAINER,
         size_kib=size_kib,
         depends=", ".join(depends),
-        recommends=", ".join(recommends) or "python3",
+        recommends=f"Recommends: {', '.join(recommends)}\n" if recommends else "",
     )
 
 
