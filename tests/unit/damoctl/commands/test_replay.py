@@ -99,7 +99,8 @@ def test_mistakes(record: Path, argv: list[str], status: int, words: str) -> Non
 def test_the_address_space_is_compact(record: Path) -> None:
     """Apart from the two gaps that DAMON leaves out, nothing lies a terabyte away from everything else."""
     code = (
-        "import sys; from pathlib import Path; from damoctl.commands import replay; from damoctl.context import Context\n"
+        "import sys; from pathlib import Path\n"
+        "from damoctl.commands import replay; from damoctl.context import Context\n"
         f"replay.run([{str(record)!r}, '--json', '--time_range', '0', '200ms'], Context())\n"
         "print(Path('/proc/self/maps').read_text(), file=sys.stderr)"
     )
