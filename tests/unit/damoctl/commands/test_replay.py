@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,22 @@ def test_mistakes(record: Path, argv: list[str], status: int, words: str) -> Non
     assert done.returncode == status, done.stderr
     assert words in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_the_address_space_is_compact(record: Path) -> None:
+    """Apart from the two gaps that DAMON leaves out, nothing lies a terabyte away from everything else."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from damoctl.commands import replay; from damoctl.context import Context\n"
+        f"replay.run([{str(record)!r}, '--json', '--time_range', '0', '200ms'], Context())\n"
+        "print(Path('/proc/self/maps').read_text(), file=sys.stderr)"
+    )
+    environ = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
+    spans = [[int(word, 16) for word in line.split()[0].split("-")] for line in done.stderr.split("\n") if "-" in line]
+    spans = [span for span in spans if span[0] < 1 << 47]
+    gaps = sorted(right[0] - left[1] for left, right in pairwise(spans))
+    assert gaps[-3] < 64 << 30, [hex(gap) for gap in gaps[-4:]]
 
 
 def test_ctrl_c(record: Path) -> None:
