@@ -15,11 +15,11 @@ NODES = ("2G,cpus=0-1", "1G")
 SLOW = os.environ.get("DAMOD_VM_SLOW", "")
 
 
-def test_hot_memory_is_moved(tmp_path: Path) -> None:
-    """Tiering and interleaving have their effect on the newest kernel, and that has nothing to complain of."""
+def test_hot_memory_is_moved_and_a_policy_that_hurts_is_rolled_back(tmp_path: Path) -> None:
+    """Tiering, interleaving and the guard do their work on the newest kernel, and that has nothing to complain of."""
     ran = run_pytest(
         Guest(kernel="newest", numa=NODES),
-        ["tests/guest/test_tiering.py"],
+        ["tests/guest/test_tiering.py", "tests/guest/test_reclaim.py::test_a_policy_that_hurts_is_rolled_back"],
         timeout_s=600,
         outdir=tmp_path / "out",
     )
