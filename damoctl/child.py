@@ -10,9 +10,12 @@ import os
 import shlex
 import shutil
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from damod.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from damoctl.flags.compile import Compiled
 
 # With any of these the words mean something to a shell only.
 _SHELL = set("|&;<>()$`*?[]#~{}!\n")
@@ -59,6 +62,15 @@ class HeldChild:
         """End the child without running the command, and reap it."""
         os.close(self._gate)
         os.waitpid(self.pid, 0)
+
+
+def held(compiled: Compiled) -> HeldChild | None:
+    """A command line's command target, held, its pid in the spec; None if there is none."""
+    if not compiled.command:
+        return None
+    child = HeldChild(command_words(compiled.command.text))
+    compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
+    return child
 
 
 def _wait_then_exec(wait: int, words: list[str]) -> NoReturn:

@@ -118,7 +118,8 @@ def _of_parser(parser: argparse.ArgumentParser, words: Sequence[str]) -> Grammar
         elif action.option_strings:
             count = action.nargs if isinstance(action.nargs, int) else 1
             more = action.nargs in ("+", "*")
-            options.append(Option(tuple(action.option_strings), "command", "", (_word(action),) * count, more=more))
+            names, hidden = tuple(action.option_strings), action.help == argparse.SUPPRESS
+            options.append(Option(names, "command", "", (_word(action),) * count, more=more, hidden=hidden))
         else:
             places.append(_word(action))
     return Grammar(options, places, words)

@@ -32,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "metrics": Command("metrics", "the daemon's metrics, as Prometheus gets them"),
     "log": Command("log", "who changed what, and when"),
     "adopt": Command("adopt", "make somebody else's running kdamonds damod's"),
+    "watch": Command("watch", "see memory live, or a recording, on the whole screen"),
+    "monitor": Command("monitor", "start DAMON and report what it sees, again and again"),
     "module": Command("module", "DAMON's own modules: stat, reclaim, lru_sort"),
     "reclaim": Command("reclaim", "control damon_reclaim (short for `module reclaim`)"),
     "lru_sort": Command("lru_sort", "control damon_lru_sort (short for `module lru_sort`)"),

@@ -1,7 +1,7 @@
 """`make deb`: the layout as a Debian package, by dpkg-deb alone.
 
 What Debian has new enough is depended on, so that its security updates reach damod; what it lacks is carried along in
-/usr/lib/damod/vendor. For Debian 13 that is pyarrow alone, for Debian 12 also pydantic and others (docs/install.md).
+/usr/lib/damod/vendor: pyarrow and textual for Debian 13, also pydantic and others for Debian 12 (docs/install.md).
 Compiled libraries tie a package to one version of Python, which `Depends` says.
 
 The same sources and the same wheels give the same bytes: times are the last commit's, order and owners are fixed.
@@ -40,8 +40,8 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "bookworm": Suite((3, 11), 252, ("matplotlib", "numpy", "pyarrow", "pydantic", "structlog")),
-    "trixie": Suite((3, 13), 257, ("pyarrow",)),
+    "bookworm": Suite((3, 11), 252, ("matplotlib", "numpy", "pyarrow", "pydantic", "structlog", "textual")),
+    "trixie": Suite((3, 13), 257, ("pyarrow", "textual")),
 }
 # A requirement's name in Debian, where it is not python3-NAME.
 _PACKAGES = {"pyyaml": "python3-yaml"}
@@ -57,8 +57,7 @@ Architecture: {arch}
 Maintainer: {maintainer}
 Installed-Size: {size_kib}
 Depends: {depends}
-Recommends: {recommends}
-Suggests: linux-perf
+{recommends}Suggests: linux-perf, python3-prometheus-client
 Description: system daemon that owns Linux DAMON, and its client
  DAMON, in the Linux kernel, tells which memory is used and which is not, and
  schemes (DAMOS) act on it: reclaim, tiering between NUMA nodes, LRU sorting.
@@ -105,18 +104,22 @@ def control(suite: Suite, of_version: str, arch: str, size_kib: int) -> str:
         maintainer=MAINTAINER,
         size_kib=size_kib,
         depends=", ".join(depends),
-        recommends=", ".join(recommends) or "python3",
+        recommends=f"Recommends: {', '.join(recommends)}\n" if recommends else "",
     )
 
 
-def build(suite_name: str, out: Path, of_version: str | None = None, *, cache: Path | None = None) -> Path:
+def build(
+    suite_name: str, out: Path, of_version: str | None = None, *, cache: Path | None = None, epoch: int | None = None
+) -> Path:
     """Make the package in directory `out` and return its path. Raises SystemExit with what went wrong.
 
-    `cache` keeps the private libraries between builds.
+    `cache` keeps the private libraries between builds. `epoch` is the time of all files, in seconds; by default that of
+    $SOURCE_DATE_EPOCH or the last commit.
     """
     suite, of_version = SUITES[suite_name], of_version or version()
     arch = _said("dpkg", "--print-architecture")
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit_s())
+    if epoch is None:
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit_s())
     target = Target(python="/usr/bin/python3", systemd=suite.systemd, vendored=bool(suite.vendored))
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="damod-deb-") as scratch:

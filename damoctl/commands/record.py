@@ -18,9 +18,7 @@ from damod.errors import DamodError, NotAllowed, NotFound, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from damoctl.child import HeldChild
     from damoctl.context import Context
-    from damoctl.flags.compile import Compiled
 
 EXAMPLES = """\
   damoctl record                           what runs, into ./damon.data, until Ctrl-C
@@ -99,6 +97,7 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("record", "Record what monitoring finds.", EXAMPLES, OWN))
         return 0
+    from damoctl.child import held
     from damoctl.flags.compile import compile_line, explain
     from damoctl.flags.table import OPTIONS
     from damoctl.flags.words import parse
@@ -109,7 +108,7 @@ def run(argv: list[str], ctx: Context) -> int:
     params = _params(line, filters)
     with ctx.client() as client:
         compiled = compile_line(line, node_ram=node_ram(client))
-        child = _child(compiled)
+        child = held(compiled)
         handles: list[int] = []
         try:
             if compiled.anything:
@@ -146,17 +145,6 @@ def run(argv: list[str], ctx: Context) -> int:
 
     out, pid = line.last("--out", "damon.data"), child.pid if child else None
     return Foreground(ctx, started["name"], ours, out, pid, as_json=as_json).run()
-
-
-def _child(compiled: Compiled) -> HeldChild | None:
-    """The command target, started and held, its pid in the spec; None if there is none."""
-    if not compiled.command:
-        return None
-    from damoctl.child import HeldChild, command_words
-
-    child = HeldChild(command_words(compiled.command.text))
-    compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
-    return child
 
 
 def _directory(out: str) -> int:

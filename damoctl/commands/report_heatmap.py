@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from damoctl.context import Context
+    from damoctl.reports import heatmap
 
 OPTIONS = (
     Option(
@@ -56,6 +57,11 @@ OPTIONS = (
         ("--temperature_weights",), "format", "Weights of access rate (percent) and age (us) for --sort_temperature.",
         (Word("access rate"), Word("age")), default="1.0 1.0",
     ),
+    Option(
+        ("--interactive_edit",), "filter",
+        "Choose times and addresses on the whole screen: arrows (h j k l) move, + - and > < zoom, q ends and prints the"
+        " options that give the same picture.",
+    ),
 )  # fmt: skip
 TABLES = (recording.COMMON, OPTIONS)
 
@@ -69,6 +75,11 @@ def run(argv: Sequence[str], ctx: Context) -> int:
 
     output = given.one("output", "stdout")
     options = _options(given, output)
+    if "interactive_edit" in given:
+        edited = _edit(given, options, ctx)
+        if output in ("stdout", "raw"):
+            return 0
+        options = edited
     with load.opened(given.inputs, ctx, compat=given.compat) as source:
         if "guide" in given or "guide_human" in given:
             found = guide.compute(source)
@@ -104,7 +115,45 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     return 0
 
 
-def _options(given: Given, output: str) -> Any:
+def _edit(given: Given, options: heatmap.Options, ctx: Context) -> heatmap.Options:
+    """Let a person choose what to draw; tells the choice as options and gives it back."""
+    from dataclasses import replace
+
+    from damoctl.commands.watch import need_terminal, show
+
+    wrong = [name for name in ("sort_temperature", "df_passed", "json", "guide", "guide_human") if name in given]
+    if wrong:
+        raise UsageError(f"--interactive_edit and --{wrong[0]} do not go together")
+    need_terminal(ctx, "--interactive_edit", "--time_range and --address_range choose without one")
+    from damoctl.reports import guide as guides
+    from damoctl.reports import heatmap, load
+    from damoctl.watch.edit import chosen, words
+    from damoctl.watch.model import Model, Start
+    from damoctl.watch.recording import RecordSource
+
+    with load.opened(given.inputs, ctx) as source:
+        found = guides.compute(source)
+    record = RecordSource(given.inputs, ctx)
+    model = Model(record.name, live=False, edit=True)
+    record.start(model.feed)
+    guide = heatmap.chosen(found, options)
+    times = None if options.time_range is None else heatmap.time_range(guide, options)
+    spans = heatmap.address_ranges(guide, options, None) if options.address_ranges else []
+    addresses = (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
+    model.begin(Start(*guide.series, times=times, addresses=addresses))
+    show(model, None, ctx)
+    shown = chosen(model)
+    ctx.print(" ".join(words(shown)))
+    return replace(
+        options,
+        kdamond=shown.series.kdamond, context=shown.series.context, scheme=shown.series.scheme,
+        target_id=shown.series.target_id,
+        time_range=(*shown.times, 0),
+        address_ranges=[(low, high, 0) for low, high in shown.addresses],
+    )  # fmt: skip
+
+
+def _options(given: Given, output: str) -> heatmap.Options:
     from damoctl.reports import heatmap
 
     resol = tuple(given.words("resol", (40, 80) if output == "stdout" else (500, 500)))

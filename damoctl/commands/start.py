@@ -109,10 +109,9 @@ def begin(client: Client, compiled: Compiled, *, name: str) -> tuple[Any, HeldCh
     line, child = compiled.line, None
     dry_run = line.has("--dry_run")
     if compiled.command:
-        from damoctl.child import HeldChild, command_words
+        from damoctl.child import held
 
-        child = HeldChild(command_words(compiled.command.text))
-        compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
+        child = held(compiled)
     try:
         result = client.call(
             "kdamonds.start",

@@ -265,13 +265,21 @@ class Opened(Source):
         return "unknown" if facts is None else facts.data_source
 
 
+def int64(values: Sequence[int]) -> Ints:
+    """A column of whole numbers; those that do not fit are the greatest that does."""
+    column = np.asarray(values)
+    if column.dtype == np.uint64:  # damo writes the end of an address space as 2**64 - 1
+        column = np.minimum(column, I64_MAX)
+    elif column.dtype.kind != "i":  # numpy makes floats of numbers some of which need the 64th bit
+        column = np.fromiter((min(int(value), I64_MAX) for value in values), dtype=np.int64, count=len(values))
+    return column.astype(np.int64, copy=False)
+
+
 def _column(parts: Iterable[Sequence[int]], count: int) -> Ints:
     made = np.empty(count, dtype=np.int64)
     at = 0
     for part in parts:
-        column = np.asarray(part)
-        if column.dtype == np.uint64:  # damo writes the end of an address space as 2**64 - 1
-            column = np.minimum(column, I64_MAX)
+        column = int64(part)
         made[at : at + len(column)] = column
         at += len(column)
     return made

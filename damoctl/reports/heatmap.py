@@ -378,9 +378,14 @@ class Canvas:
         self._heat[above:below] += share @ heat
         self._seen[above:below] += share @ seen
 
-    def heat(self) -> Floats:
-        """The picture: NaN where nothing was watched. Running sums leave dust; below 1e-9 of the hottest is zero."""
+    def heat(self, *, of_watched: bool = False) -> Floats:
+        """The picture: NaN where nothing was watched. Running sums leave dust; below 1e-9 of the hottest is zero.
+
+        The means are over whole pixels, or (`of_watched`) over what of them was watched.
+        """
         found = np.where(self._seen > 1e-9, self._heat, np.nan)
+        if of_watched:
+            found /= np.maximum(self._seen, 1e-9)
         top = np.nanmax(found, initial=0.0)
         found[np.abs(found) <= top * 1e-9] = 0.0
         return np.asarray(np.maximum(found, 0.0))

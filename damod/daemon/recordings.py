@@ -27,11 +27,12 @@ from damod.daemon.look import Looker
 from damod.daemon.owner import Owner
 from damod.daemon.record_feed import send_changes, send_snapshots
 from damod.daemon.record_job import job_of
+from damod.daemon.record_sets import RecordedSets
 from damod.daemon.record_store import RecordStore
 from damod.daemon.recorder import Recorder, seal
 from damod.daemon.recording import Ask, Recording
 from damod.daemon.view import Watched
-from damod.errors import Busy, Conflict, DamodError, NoData, NotAllowed, NotFound, UsageError, from_wire
+from damod.errors import Busy, Conflict, NotAllowed, NotFound, UsageError, from_wire
 from damod.kernel.interface import Kernel
 from damod.recorder.job import Caller, Job, Message
 from damod.rpc.auth import Peer
@@ -62,12 +63,11 @@ class Recordings:
         self._owner = owner
         self._kernel_thread = kernel_thread
         self._looker = looker
-        self._follower = follower
         self._store = RecordStore(state_dir, record_dir)
         self._recordings: dict[str, Recording] = {}
         self._recorders: dict[str, Recorder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tuned = asyncio.Event()
+        self._sets = RecordedSets(owner, kernel_thread, follower)
         self._closing = False
         self._last = 0
         self.on_end: Callable[[], None] = lambda: None
@@ -101,8 +101,8 @@ class Recordings:
                 raise UsageError("record.start needs a directory and a socket as open files", hint="or detach: true")
             else:
                 handles += files
-            notes = await self._start_kdamonds(ask, recording)
-            watched = await self._watched(ask, recording)
+            notes = await self._sets.start(ask, recording, self._save)
+            watched = await self._sets.watched(ask, recording)
             job = await self._job(ask, recording, watched, caller)
             await self._spawn(job, recording, handles, ask)
         except BaseException as exc:
@@ -145,7 +145,7 @@ class Recordings:
         recorder = self._recorders.get(name)
         if recorder is None:
             raise NotFound(f"the recording {name!r} has ended already", hint="`damoctl record list` lists them")
-        specs = await self._specs(recording)
+        specs = await self._sets.specs(recording)
         recorder.send({"kind": "stop", "why": why, "specs": specs})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S):
@@ -163,8 +163,7 @@ class Recordings:
 
     def look(self) -> None:
         """Somebody has changed a kdamond: what records it is to know at once."""
-        self._tuned.set()
-        self._tuned = asyncio.Event()
+        self._sets.look()
 
     def problems(self) -> list[str]:
         """What is wrong with recordings that run."""
@@ -233,72 +232,9 @@ class Recordings:
             )
         return None
 
-    async def _start_kdamonds(self, ask: Ask, recording: Recording) -> list[str]:
-        if not ask.kdamonds:
-            return []
-        recording.set_name = recording.name
-        # Remembered first: kdamonds must not stay behind if we die in between.
-        self._save()
-        try:
-            processes = any(target.pid for item in ask.kdamonds for ctx in item.contexts for target in ctx.targets)
-            started = await self._kernel_thread.run(
-                self._owner.start,
-                recording.name,
-                ask.kdamonds,
-                take_over=ask.take_over,
-                include_child_tasks=ask.follow and processes,
-            )
-            await self._follower.update()
-        except BaseException:
-            recording.set_name = None
-            raise
-        return list(started["notes"])
-
-    async def _watched(self, ask: Ask, recording: Recording) -> list[Watched]:
-        watched = await self._kernel_thread.run(self._owner.watched, ask.kdamond)
-        recording.of = recording.set_name or ask.of
-        if recording.of:
-            mine = await self._kernel_thread.run(self._owner.slots_of, recording.of)
-            watched = [item for item in watched if item.slot in mine]
-        if not watched:
-            raise NoData(
-                "no kdamond is running, so there is nothing to record",
-                hint="`damoctl start paddr` starts one; `damoctl record paddr` starts one for as long as it records",
-            )
-        return watched
-
-    async def _now(self, recording: Recording) -> list[Watched]:
-        """How its kdamonds are, with the intervals that they were given."""
-        watched = await self._kernel_thread.run(self._owner.watched, tuned=False)
-        if recording.of is None:
-            slots = list(recording.slots)
-        else:
-            slots = await self._kernel_thread.run(self._owner.slots_of, recording.of)
-        return [item for item in watched if item.slot in slots]
-
-    async def _changed(self) -> None:
-        """Return when somebody has changed a kdamond, or its targets have."""
-        waits = [asyncio.ensure_future(self._tuned.wait()), asyncio.ensure_future(self._follower.looked())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def _job(self, ask: Ask, recording: Recording, watched: Sequence[Watched], caller: Caller | None) -> Job:
-        specs = await self._specs(recording, watched)
+        specs = await self._sets.specs(recording, watched)
         return job_of(ask, recording.name, self._kernel, watched, specs, caller)
-
-    async def _specs(self, recording: Recording, watched: Sequence[Watched] = ()) -> list[Any]:
-        """The kdamonds as `.kdamonds` has them, with state and statistics; empty if they cannot be told now."""
-        try:
-            rows = await self._kernel_thread.run(self._owner.show)
-        except DamodError as exc:
-            log.warning("a recording goes on without the state of its kdamonds", name=recording.name, why=exc.message)
-            return []
-        if watched:
-            recording.slots = tuple(item.slot for item in watched)
-        return [row["spec"] for row in rows if row["index"] in recording.slots]
 
     async def _spawn(self, job: Job, recording: Recording, handles: Sequence[int], ask: Ask) -> None:
         ring = None
@@ -323,8 +259,8 @@ class Recordings:
         if ask.snapshot:
             alive = self._kernel.proc.alive
             recorder.help(send_snapshots(recorder, job, ask, self._looker, alive), f"snapshots {recording.name}")
-        look, specs = partial(self._now, recording), partial(self._specs, recording)
-        recorder.help(send_changes(recorder, job, look, specs, self._changed), f"changes {recording.name}")
+        look, specs = partial(self._sets.now, recording), partial(self._sets.specs, recording)
+        recorder.help(send_changes(recorder, job, look, specs, self._sets.changed), f"changes {recording.name}")
 
     async def _give_up(self, recording: Recording, before: Recording | None, exc: BaseException) -> None:
         """Undo a start that failed."""
@@ -334,7 +270,7 @@ class Recordings:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await recorder.over.wait()
-        await self._stop_set(recording)
+        await self._sets.stop(recording)
         self._store.drop(recording)
         self._recordings.pop(recording.name, None)
         if before is not None:
@@ -356,7 +292,7 @@ class Recordings:
             os.close(directory)
             recorder.close()
             if not self._closing:
-                await self._stop_set(recording)
+                await self._sets.stop(recording)
             recording.ended_s = round(time.time(), 3)
             self._recorders.pop(recording.name, None)
             recorder.over.set()
@@ -380,7 +316,7 @@ class Recordings:
                 recorder.ready.set_exception(error)
                 recorder.ready.exception()
         elif kind == "ask_kdamonds":
-            recorder.send({"kind": "kdamonds", "specs": await self._specs(recording)})
+            recorder.send({"kind": "kdamonds", "specs": await self._sets.specs(recording)})
         elif kind in ("progress", "done"):
             numbers = {name: value for name, value in message.items() if name not in ("kind", "state")}
             recording.progress = {**recording.progress, **numbers}
@@ -403,19 +339,6 @@ class Recordings:
         if why := await seal(directory, recording.out, mode, output_type, caller):
             recording.problems.append(f"what was written could not be sealed ({why}); the .part file is readable")
 
-    async def _stop_set(self, recording: Recording) -> None:
-        """Stop the kdamonds that were started for a recording."""
-        if recording.set_name is None:
-            return
-        name, recording.set_name = recording.set_name, None
-        try:
-            await self._kernel_thread.run(self._owner.stop, name)
-        except NotFound:
-            await self._kernel_thread.run(self._owner.ended_as_meant, name)
-        except DamodError as exc:
-            recording.problems.append(f"its kdamonds could not be stopped: {exc.message}")
-            log.error("the kdamonds of a recording stay", name=recording.name, why=exc.message)
-
     def _background(self, work: Any, name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
@@ -432,7 +355,7 @@ class Recordings:
 
     async def _take_leave(self, recording: Recording) -> None:
         """End what an earlier damod's recording left; its recorder ends by itself, it is waited for."""
-        await self._stop_set(recording)
+        await self._sets.stop(recording)
         if recording.pid:
             await asyncio.to_thread(_wait_for, recording.pid)
         recording.state = "interrupted"

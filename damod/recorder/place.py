@@ -182,7 +182,8 @@ class Place:
             prefix, _, stamp = name.rpartition(".")
             if prefix == self.out and _STAMPED.fullmatch(stamp):
                 with contextlib.suppress(ValueError):
-                    found[name] = datetime.strptime(stamp, STAMP)
+                    # Not strptime: it would load its module now, as a caller who may not be able to read that.
+                    found[name] = datetime(*map(int, stamp.split("-")))  # type: ignore[arg-type]
         # After the last second that there is, none could follow.
         return {name: stamp for name, stamp in found.items() if stamp.year < datetime.max.year}
 

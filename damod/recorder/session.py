@@ -18,31 +18,27 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 # Loaded while we are ourselves: the caller may not be able to read where it lies.
 import pyarrow.compute
 import pyarrow.ipc  # noqa: F401
 
 from damod import __version__
-from damod.access.select import Selection
-from damod.access.select import snapshots as selected
-from damod.access.snapshot import Regions, Snapshot
+from damod.access.snapshot import Snapshot
 from damod.errors import DamodError, DiskFull, NotAllowed
 from damod.kernel import events as event_formats
 from damod.kernel.interface import RawRing
 from damod.kernel.tracefs import TraceFs
-from damod.recorder.assemble import Assembler, Intervals, Whole
+from damod.recorder.assemble import Assembler, Intervals
 from damod.recorder.bulk import BulkReader
 from damod.recorder.channel import Channel, PipedRing, pack
 from damod.recorder.job import ACCESS, Job, Message, watch
 from damod.recorder.place import Place
 from damod.recorder.segment import FLUSH_S, Segment
 from damod.recorder.segments import Segments
+from damod.recorder.shots import Shot, kept, selection, snapshot
 from damod.records.schema import RecordMeta
 from damod.records.writer import RecordWriter
 
@@ -95,6 +91,7 @@ class Session:
         self._segment: Segment | None = None
         self.segments = Segments(self.place, job, self._complain, self._uncomplain)
         self._closed_bytes = 0
+        self._rotated = job.segmented
         self._stop = ""
         self._aborted = False
         self._no_room = False
@@ -103,7 +100,7 @@ class Session:
         self._snapshots = self._rows = 0
         self._offset_ns = 0
         self._flush_due = 0.0
-        self._selection = _selection(job.selection)
+        self._selection = selection(job.selection)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -352,35 +349,9 @@ class Session:
         self.counts.lost += read.lost
         self._lost_unsaid += read.lost
         found = [*self._assembler.feed(read), *self._assembler.flush(self._monotonic_ns())]
-        self._write([self._snapshot(item) for item in found])
+        self._write([snapshot(item, self._watches[item.key[0]], self._offset_ns) for item in found])
 
-    def _snapshot(self, whole: Whole) -> tuple[Snapshot, int | None]:
-        """The snapshot that an aggregation is, and the scheme whose tried regions these are."""
-        pid, context, scheme, target = whole.key
-        of, rows = self._watches[pid], whole.rows
-        return Snapshot(
-            kdamond=of.index,
-            context=context,
-            target=target,
-            start_ns=whole.start_ns,
-            end_ns=whole.end_ns,
-            wall_offset_ns=self._offset_ns,
-            sample_us=whole.sample_us,
-            aggr_us=whole.aggr_us,
-            regions=Regions(
-                _column(rows.start),
-                _column(rows.end),
-                _column(rows.nr_accesses),
-                _column(rows.age),
-                probe_hits=None if rows.hits is None else _column(rows.hits),
-            ),
-            ops=of.ops,
-            pid=of.target_pids[target] if target < len(of.target_pids) else None,
-            source="ring",
-            intervals_goal=of.intervals_goal,
-        ), (scheme if scheme >= 0 else None)
-
-    def _write(self, found: Sequence[tuple[Snapshot, int | None]]) -> None:
+    def _write(self, found: Sequence[Shot]) -> None:
         if not found or ACCESS not in self.job.kinds:
             return
         if self._no_room and not self._has_room():
@@ -393,7 +364,7 @@ class Session:
                 self._lose(sum(len(shot.regions) for shot, _ in found))
                 return
         if self._selection is not None:
-            found = [(kept, scheme) for shot, scheme in found for kept, _ in selected([_listed(shot)], self._selection)]
+            found = kept(found, self._selection)
         writer = self._writer
         if writer is None:
             return
@@ -441,6 +412,7 @@ class Session:
             return
         self._close_segment(segment)
         segment.move(directory)
+        self._rotated = True
         with contextlib.suppress(DiskFull):
             self._begin_segment()
         self._no_room = self._writer is None and ACCESS in self.job.kinds
@@ -465,7 +437,7 @@ class Session:
         self.segments.retain()
 
     def _finish_segment(self, segment: Segment) -> None:
-        rotated = self.job.segmented or bool(self.segments.names or self.segments.working)
+        rotated = self._rotated
         empty = segment.writer is not None and not segment.writer.rows
         name, directory = "", self.place.directory
         if rotated and not empty:
@@ -492,35 +464,6 @@ class Session:
 
     def _uncomplain(self, about: str) -> None:
         self.problems = [problem for problem in self.problems if not problem.startswith(about)]
-
-
-def _selection(plain: Mapping[str, Any] | None) -> Selection | None:
-    """A Selection out of what travelled: rates are text of fractions, ranges are lists."""
-    if not plain:
-        return None
-    fields: dict[str, Any] = {
-        name: tuple(map(tuple, value)) if value and isinstance(value[0], (list, tuple)) else tuple(value)
-        for name, value in plain.items()
-        if value is not None
-    }
-    if "rates" in fields:
-        low, high = map(Fraction, fields["rates"])
-        fields["rates"] = low, high
-    return Selection(**fields)
-
-
-def _listed(shot: Snapshot) -> Snapshot:
-    """The snapshot with lists for arrays, which selecting indexes one by one."""
-    regions = shot.regions
-    start, end, accesses, age = (
-        np.asarray(column).tolist() for column in (regions.start, regions.end, regions.nr_accesses, regions.age)
-    )
-    return replace(shot, regions=Regions(start, end, accesses, age, regions.probe_hits, regions.sz_filter_passed))
-
-
-def _column(array: Any) -> Sequence[Any]:
-    """numpy's arrays are sequences, only their types do not say so."""
-    return cast("Sequence[Any]", array)
 
 
 def _alive(pid: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams
+from tests.bench import beside, day, guest, record, record_daemon, record_size, replay, reports, streams, watch
 
 MEASUREMENTS = {
     "record": record.main,
@@ -12,10 +12,11 @@ MEASUREMENTS = {
     "record_size": record_size.main,
     "replay": replay.main,
     "reports": reports.main,
+    "beside": beside.main,
     "streams": streams.main,
     "day": day.main,
     "guest": guest.main,
-    "beside": beside.main,
+    "watch": watch.main,
 }
 
 

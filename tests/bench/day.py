@@ -79,7 +79,8 @@ class Day:
         started, minutes = time.monotonic(), 0
         spec = {"contexts": [{"ops": "paddr", "targets": [{}], "schemes": [{"action": "stat"}]}]}
         spec["contexts"][0]["intervals"] = {"sample_us": 500_000, "aggr_us": 10_000_000}  # type: ignore[assignment]
-        with Client(self.path) as client:
+        # At this speed on a busy machine, a kernel command may have to wait for many aggregations.
+        with Client(self.path, timeout_s=60) as client:
             while not self._over.wait(max(started + minutes * 60 / self.speed - time.monotonic(), 0)):
                 minutes += 1
                 client.call("metrics.get")
@@ -111,7 +112,7 @@ class Day:
                 # Somebody may be connected just now who will not be in a moment.
                 found.append(min((held(pid) for _ in range(20) if not time.sleep(0.02)), key=lambda hour: hour.fds))
             self._over.set()
-            threads[1].join(10)
+            threads[1].join(60)
             if threads[1].is_alive():
                 raise TimeoutError("what is done all day hangs")
             return found

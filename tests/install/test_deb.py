@@ -46,10 +46,12 @@ def test_it_depends_on_what_debian_has(package: Path) -> None:
 
 
 def test_what_debian_lacks_is_inside_and_nothing_else(unpacked: Path) -> None:
-    """For trixie that is pyarrow alone, for its Python, without headers and tests."""
-    inside = sorted(path.name for path in (unpacked / "usr/lib/damod/vendor").iterdir() if path.is_dir())
-    assert [name for name in inside if not name.endswith((".dist-info", ".libs"))] == ["pyarrow"]
-    assert list(unpacked.glob("usr/lib/damod/vendor/pyarrow/lib.cpython-313-*.so"))
+    """For trixie pyarrow and textual, with what that needs; pyarrow for its Python, without headers and tests."""
+    home = unpacked / "usr/lib/damod/vendor"
+    inside = {path.name.partition("-")[0] for path in home.glob("*.dist-info")}
+    assert {"pyarrow", "textual", "rich"} <= inside
+    assert not inside & {"numpy", "pydantic", "pydantic_core", "msgpack", "PyYAML", "structlog", "matplotlib"}
+    assert list(home.glob("pyarrow/lib.cpython-313-*.so"))
     assert not [path for path in unpacked.rglob("*") if path.name in ("__pycache__", "tests", "include")]
 
 

@@ -113,7 +113,19 @@ def test_package_files_import_nothing(name: str, path: Path) -> None:
         assert not [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))], name
 
 
-HEAVY = {"asyncio", "pydantic", "pydantic_core", "numpy", "yaml", "structlog", "rich", "pyarrow", "ssl", "hypothesis"}
+HEAVY = {
+    "asyncio",
+    "pydantic",
+    "pydantic_core",
+    "numpy",
+    "yaml",
+    "structlog",
+    "rich",
+    "pyarrow",
+    "ssl",
+    "hypothesis",
+    "textual",
+}
 
 
 def loaded(code: str) -> set[str]:
@@ -138,3 +150,15 @@ def test_a_daemon_without_metrics_does_not_load_their_library() -> None:
     assert not loaded("import damod.cli, damod.daemon.methods, damod.daemon.service") & {
         "prometheus_client", "numpy", "pyarrow", "matplotlib", "textual",
     }  # fmt: skip
+
+
+def test_only_the_terminal_of_a_view_knows_textual() -> None:
+    """textual (and rich below it) is dear to load; what is shown is decided without it."""
+    users = set()
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if {word.split(".")[0] for word in found} & {"textual", "rich"}:
+                users.add(name)
+    assert users == {"damoctl.watch.app"}

@@ -35,7 +35,7 @@ LIVE = [
 def named(daemon: LocalDaemon, damoctl: Run) -> LocalDaemon:
     """A daemon that has a set `tiering`, a recording `day` and a policy `watch`."""
     daemon.policies.mkdir(exist_ok=True)
-    (daemon.policies / "50-watch.yaml").write_text("enabled: false\ntargets: [{paddr: all}]\n")
+    (daemon.policies / "50-watch.yaml").write_text("enabled: false\nkdamonds: [{contexts: [{ops: paddr}]}]\n")
     for argv in (
         ["start", "paddr", "--take_over", "--name", "tiering"],
         ["record", "--detach", "--name", "day"],

@@ -52,10 +52,10 @@ def test_a_bundle_and_a_record(daemon: LocalDaemon, damoctl: Run, tmp_path: Path
     assert [line.split()[0] for line in done.stdout.splitlines()[:-1]] == names
     assert "log.txt" in names
     assert damoctl("diagnose", "bundle", "--output", "b.tar.gz").returncode == 5
-    assert damoctl("record", "--timeout", "1", "--out", "short").returncode == 0
+    assert damoctl("record", "--snapshot", "100ms", "3", "--out", "short").returncode == 0
     told = damoctl("diagnose", "short")
     assert told.returncode == 0
-    assert "snapshots only" in told.stdout
+    assert "3 snapshots only" in told.stdout
     assert damoctl("diagnose", "nothing.data").returncode == 7
     assert damoctl("diagnose", "short", "--log", "x").returncode == 2
 

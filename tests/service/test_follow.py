@@ -169,7 +169,10 @@ def test_follow_redraws_on_a_terminal(daemon: LocalDaemon) -> None:
             if select.select([master], [], [], 1)[0]:
                 shown += os.read(master, 1 << 16).decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 0
+        try:
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
     os.close(master)
     screens = shown.split("\x1b[H")[1:4]
     assert len(screens) == 3

@@ -468,7 +468,8 @@ def test_files_are_the_callers(open_path: Path, monkeypatch: pytest.MonkeyPatch)
         def record(where: Path) -> subprocess.CompletedProcess[str]:
             # Our interpreter may lie where nobody may read, so all is loaded before the change of user.
             script = (
-                "import os, sys, damoctl.foreground, damoctl.commands.record, damoctl.flags.compile, socket\n"
+                "import os, shlex, shutil, socket, sys\n"
+                "import damoctl.foreground, damoctl.commands.record, damoctl.flags.compile\n"
                 "from damoctl.main import main\n"
                 f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
                 "sys.exit(main(sys.argv[1:]))"

@@ -42,7 +42,8 @@ def test_the_peer_reads_our_records(tmp_path: Path) -> None:
     except GuestError as exc:
         pytest.skip(f"there is no damo to compare with: {exc}")
     records = tmp_path / "records"
-    records.mkdir()
+    for directory in (records, tmp_path / "damod"):
+        directory.mkdir()
     with LocalDaemon("--kernel", "sim:moving", directory=tmp_path / "damod") as daemon:
         words = ("record", "paddr", "--take_over", "--timeout", "3", "--output_type", "json_compressed")
         ours("--socket", daemon.socket, *words, "--out", records / "recorded.data")

@@ -164,15 +164,14 @@ def test_the_watchdog_ends_a_daemon_that_hangs_and_no_other(session: Session) ->
 
 
 def test_restarted_in_the_middle_of_an_apply_it_arrives(session: Session) -> None:
-    """Four new policies, the daemon told to restart while it applies them: all run once, the old one untouched."""
+    """Six new policies, the daemon told to restart while it applies them: all run once, the old one untouched."""
     old = session.look("watchdog-look").of_quota(200 << 20)
     look = session.look("midway-look")
-    wanted = {n * 10 << 20 for n in (1, 2, 3, 4)} | {200 << 20}
+    wanted = {n * 10 << 20 for n in range(1, 7)} | {200 << 20}
     assert sorted(quota for _, _, quota in look.kdamonds.values()) == sorted(wanted)
     assert look.of_quota(200 << 20) == old
-    begun = len(session.said("midway-kdamonds").splitlines())
-    print(f"{begun} of 5 kdamonds ran when the restart began")
-    assert session.did("midway-policies").count(": running") == 5
+    print(session.said("midway-journal"))
+    assert session.did("midway-policies").count(": running") == 7
     fewer = session.look("fewer-look")
     assert sorted(quota for _, _, quota in fewer.kdamonds.values()) == [10 << 20, 200 << 20]
     assert fewer.of_quota(200 << 20) == old

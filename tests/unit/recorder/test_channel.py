@@ -71,6 +71,6 @@ def test_the_words_that_seal() -> None:
     """A sealing child is told whose files they are."""
     words = seal_command(5, "x.data", 0o640, "json", Caller(1000, 100, (100, 4)), "--segments")
     assert words[1:] == [
-        "-m", "damod.recorder.seal", "--directory", "5", "--out", "x.data", "--mode", "640", "--type", "json",
+        "-P", "-m", "damod.recorder.seal", "--directory", "5", "--out", "x.data", "--mode", "640", "--type", "json",
         "--caller", "1000,100,100,4", "--segments",
     ]  # fmt: skip

@@ -4,8 +4,9 @@ Prints one line of JSON as soon as the memory is there, and touching begins:
 
     {"pid": 123, "start": 140..., "end": 140..., "hot_start": 140..., "hot_end": 140...}
 
-Touching is a strided copy in C, one byte per page, as fast as an interpreter can ask for it. In an emulated machine
-DAMON sees none of it unless something flushes the TLB: start it through pinned.py there.
+With --hot-mib 0 the memory is idle from then on, and the process sleeps. Touching is a strided copy in C, one byte per
+page, as fast as an interpreter can ask for it. In an emulated machine DAMON sees none of it unless something flushes
+the TLB: start it through pinned.py there. No page is all zeros, since the kernel does not take those to swap.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import time
 
 MIB = 1 << 20
+PR_SET_NAME = 15
 
 
 def main() -> None:
@@ -28,16 +30,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write to the hot pages rather than read them")
     parser.add_argument("--huge", action="store_true", help="allow huge pages; else an access marks 4 KiB only")
     parser.add_argument("--seconds", type=float, help="end after this long (default: never)")
+    parser.add_argument("--name", help="what the process is called from the start on (its comm)")
     args = parser.parse_args()
+    if args.name:
+        ctypes.CDLL(None).prctl(PR_SET_NAME, args.name.encode())
 
     memory = mmap.mmap(-1, args.total_mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE if args.huge else mmap.MADV_NOHUGEPAGE)
     pages = memoryview(memory)[:: mmap.PAGESIZE]
-    pages[:] = bytes(len(pages))
+    pages[:] = b"\1" * len(pages)
 
     per_mib = MIB // mmap.PAGESIZE
     hot = pages[args.hot_at_mib * per_mib : (args.hot_at_mib + args.hot_mib) * per_mib]
-    zeros = bytes(len(hot))
+    ones = b"\1" * len(hot)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     hot_start = start + args.hot_at_mib * MIB
     facts = {
@@ -50,9 +55,11 @@ def main() -> None:
     print(json.dumps(facts), flush=True)
 
     deadline = time.monotonic() + args.seconds if args.seconds else float("inf")
+    while not len(hot) and time.monotonic() < deadline:
+        time.sleep(min(deadline - time.monotonic(), 3600))
     while time.monotonic() < deadline:
         if args.write:
-            hot[:] = zeros
+            hot[:] = ones
         else:
             hot.tobytes()
 
