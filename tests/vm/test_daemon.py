@@ -50,10 +50,6 @@ def test_slow_things_on_the_real_kernel(kernel: str, name: str, tmp_path: Path) 
     assert ran.result.complaints == []
 
 
-@pytest.mark.skipif(
-    not os.environ.get("DAMOD_VM_SLOW"),
-    reason="not shown to pass on an emulated processor yet (docs/kernels.md): DAMOD_VM_SLOW=1 runs it",
-)
 def test_replay_on_the_real_kernel(tmp_path: Path) -> None:
     """On the newest kernel a replayed record, recorded again, looks like the original (r >= 0.9)."""
     ran = run_pytest(Guest(), ["tests/guest/test_replay.py"], timeout_s=900, outdir=tmp_path / "out")
