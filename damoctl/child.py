@@ -10,9 +10,11 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from damod.errors import NotFound, UsageError
+from damod.errors import DamodError, NotFound, UsageError
 
 if TYPE_CHECKING:
     from damoctl.flags.compile import Compiled
@@ -71,6 +73,21 @@ def held(compiled: Compiled) -> HeldChild | None:
     child = HeldChild(command_words(compiled.command.text))
     compiled.spec["kdamonds"][0]["contexts"][0]["targets"][0]["pid"] = child.pid
     return child
+
+
+@contextmanager
+def dropped_on_error(child: HeldChild | None, compiled: Compiled) -> Iterator[None]:
+    """What fails in it ends the held child unrun, and is told in the words of the command line."""
+    from damoctl.flags.compile import explain
+
+    try:
+        yield
+    except BaseException as error:
+        if child:
+            child.drop()
+        if isinstance(error, DamodError):
+            raise explain(error, compiled.given) from error
+        raise
 
 
 def _wait_then_exec(wait: int, words: list[str]) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from damoctl.commands.start import DEBUG, INTERFACE, JSON, NAME, node_ram
 from damoctl.flags.access import FILTERS
 from damoctl.flags.option import Option, Word
-from damod.errors import DamodError, NotAllowed, NotFound, UsageError
+from damod.errors import NotAllowed, NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,8 +97,8 @@ def run(argv: list[str], ctx: Context) -> int:
 
         ctx.print(command_help("record", "Record what monitoring finds.", EXAMPLES, OWN))
         return 0
-    from damoctl.child import held
-    from damoctl.flags.compile import compile_line, explain
+    from damoctl.child import dropped_on_error, held
+    from damoctl.flags.compile import compile_line
     from damoctl.flags.table import OPTIONS
     from damoctl.flags.words import parse
 
@@ -111,22 +111,17 @@ def run(argv: list[str], ctx: Context) -> int:
         child = held(compiled)
         handles: list[int] = []
         try:
-            if compiled.anything:
-                params["kdamonds"] = compiled.spec["kdamonds"]
-            if not params["detach"]:
-                handles.append(_directory(line.last("--out", "damon.data")))
-                from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+            with dropped_on_error(child, compiled):
+                if compiled.anything:
+                    params["kdamonds"] = compiled.spec["kdamonds"]
+                if not params["detach"]:
+                    handles.append(_directory(line.last("--out", "damon.data")))
+                    from socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 
-                ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-                handles.append(theirs.detach())
-            client.timeout_s = 90.0
-            started = client.call_with_files(handles, "record.start", params)
-        except BaseException as error:
-            if child:
-                child.drop()
-            if isinstance(error, DamodError):
-                raise explain(error, compiled.given) from error
-            raise
+                    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+                    handles.append(theirs.detach())
+                client.timeout_s = 90.0
+                started = client.call_with_files(handles, "record.start", params)
         finally:
             for handle in handles:
                 os.close(handle)

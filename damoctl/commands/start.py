@@ -104,15 +104,12 @@ def begin(client: Client, compiled: Compiled, *, name: str) -> tuple[Any, HeldCh
 
     With --dry_run the command is not run. Errors are told in the words of the command line.
     """
-    from damoctl.flags.compile import explain
+    from damoctl.child import dropped_on_error, held
 
-    line, child = compiled.line, None
+    line = compiled.line
     dry_run = line.has("--dry_run")
-    if compiled.command:
-        from damoctl.child import held
-
-        child = held(compiled)
-    try:
+    child = held(compiled)
+    with dropped_on_error(child, compiled):
         result = client.call(
             "kdamonds.start",
             kdamonds=compiled.spec["kdamonds"],
@@ -121,12 +118,6 @@ def begin(client: Client, compiled: Compiled, *, name: str) -> tuple[Any, HeldCh
             include_child_tasks=line.has("--include_child_tasks"),
             dry_run=dry_run,
         )
-    except BaseException as error:
-        if child:
-            child.drop()
-        if isinstance(error, DamodError):
-            raise explain(error, compiled.given) from error
-        raise
     if child:
         child.drop() if dry_run else child.release()
     return result, child

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +144,20 @@ class GuestResult:
         return self
 
 
+def past_panics(kernel: str, out: Path, once: Callable[[], GuestResult]) -> GuestResult:
+    """What `once` gives, tried again where it met a panic of the emulator's own; what that left is kept and told."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return once()
+        except (CannotBoot, GuestDied) as exc:
+            if _EMULATOR_PANIC not in _read(out / "guest/console.log"):
+                raise
+            kept = out.with_name(f"{out.name}.panic{attempt}")
+            out.rename(kept)
+            print(f"{type(exc).__name__}: {kernel} met the emulator's panic ({kept}); again", file=sys.stderr)
+    return once()
+
+
 @dataclass(frozen=True)
 class Guest:
     """A virtual machine to be; each `run` boots it afresh, so nothing one run did to the kernel reaches the next.
@@ -180,16 +194,7 @@ class Guest:
         """
         require_tools()
         out = outdir or Path(tempfile.mkdtemp(prefix="damod-guest-"))
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return self._once(argv, timeout_s, env or {}, cwd, out)
-            except (CannotBoot, GuestDied) as exc:
-                if _EMULATOR_PANIC not in _read(out / "guest/console.log"):
-                    raise
-                kept = out.with_name(f"{out.name}.panic{attempt}")
-                out.rename(kept)
-                print(f"{type(exc).__name__}: {self.kernel} met the emulator's panic ({kept}); again", file=sys.stderr)
-        return self._once(argv, timeout_s, env or {}, cwd, out)
+        return past_panics(self.kernel, out, lambda: self._once(argv, timeout_s, env or {}, cwd, out))
 
     def _once(
         self, argv: Sequence[str | Path], timeout_s: float, env: Mapping[str, str], cwd: Path, out: Path

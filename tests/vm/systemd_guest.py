@@ -20,7 +20,6 @@ import shlex
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -29,8 +28,6 @@ from pathlib import Path
 
 from tests.vm import kernels, systemd_image
 from tests.vm.guest import (
-    _ATTEMPTS,
-    _EMULATOR_PANIC,
     CHECKOUT,
     CannotBoot,
     GuestDied,
@@ -41,6 +38,7 @@ from tests.vm.guest import (
     _mtime,
     _read,
     _tool_path,
+    past_panics,
     require_tools,
     story,
 )
@@ -100,16 +98,7 @@ class SystemdGuest:
         require_tools()
         disk = systemd_image.image()
         out = outdir or Path(tempfile.mkdtemp(prefix="damod-systemd-"))
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return self._once(script, timeout_s, disk, out)
-            except (CannotBoot, GuestDied) as exc:
-                if _EMULATOR_PANIC not in _read(out / "guest/console.log"):
-                    raise
-                kept = out.with_name(f"{out.name}.panic{attempt}")
-                out.rename(kept)
-                print(f"{type(exc).__name__}: {self.kernel} met the emulator's panic ({kept}); again", file=sys.stderr)
-        return self._once(script, timeout_s, disk, out)
+        return past_panics(self.kernel, out, lambda: self._once(script, timeout_s, disk, out))
 
     def _once(self, script: str, timeout_s: float, disk: Path, out: Path) -> GuestResult:
         image = kernels.get(self.kernel)
