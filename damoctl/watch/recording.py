@@ -34,9 +34,10 @@ class RecordSource:
     live = False
 
     def __init__(self, paths: Sequence[str], ctx: Context) -> None:
-        self._paths = located(list(paths) or [load.DEFAULT], ctx)
+        given = list(paths) or [load.DEFAULT]
+        self._paths = located(given, ctx)
         self._ctx = ctx
-        self.name = ", ".join(Path(path).name or path for path in self._paths)
+        self.name = ", ".join(Path(path).name or path for path in given)
         self._paths = located(self._paths, ctx)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
