@@ -136,8 +136,7 @@ _REGION = """
                 "usec": null,
                 "aggr_intervals": {}
             }},
-            "probe_hits": {},
-            "sz_filter_passed": {}
+            "probe_hits": {}{}
         }}""".format
 
 
@@ -145,9 +144,11 @@ def _region_texts(regions: Regions) -> Iterator[str]:
     hits: Iterable[str] = ["[]"] * len(regions)
     if regions.probe_hits is not None:
         hits = (_indented(json.dumps(list(row), indent=4), 12) for row in regions.probe_hits)
-    passed: Iterable[str] = ["null"] * len(regions)
+    # damo reads a record in which this is missing, and none in which it is null.
+    passed: Iterable[str] = [""] * len(regions)
     if regions.sz_filter_passed is not None:
-        passed = (f'"{units.exact_size(value)}"' for value in regions.sz_filter_passed)
+        known = map(units.exact_size, regions.sz_filter_passed)
+        passed = (f',\n            "sz_filter_passed": "{size}"' for size in known)
     ages = ("null" if age < 0 else f'"{age:,}"' for age in regions.age)
     return map(_REGION, regions.start, regions.end, regions.nr_accesses, ages, hits, passed)
 

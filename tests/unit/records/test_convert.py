@@ -181,6 +181,13 @@ def test_json_is_laid_out_as_damo_does(tmp_path: Path) -> None:
     assert plain[0]["snapshots"][0]["start_time"] == "1000000000"
 
 
+def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
+    """damo 3.4.3 reads no record in which the passed bytes are null, and any in which they are missing."""
+    snapshot = Snapshot(0, 0, 0, 0, 10**9, 0, 5_000, 100_000, Regions([0], [4096], [1], [0]))
+    path = through(write_json(tmp_path / "in", [Record(0, 0, None, 0, None, [snapshot])]), "parquet", "json")
+    assert "sz_filter_passed" not in json.loads(path.read_text())[0]["snapshots"][0]["regions"][0]
+
+
 def test_a_tuned_sampling_interval_has_its_unit(tmp_path: Path) -> None:
     """80 ms is written so that damo, which reads plain numbers there as microseconds, gets 80 ms too."""
     snapshot = Snapshot(0, 0, 0, 0, 1_600_000_000, 0, 80_000, 1_600_000, Regions([0], [4096], [1], [0]))
