@@ -39,7 +39,8 @@ def test_recordings_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
     """
     if kernel != kernel_names()[-1] and not os.environ.get("DAMOD_VM_SLOW"):
         pytest.skip(f"takes three minutes, and the newest kernel does it, too: DAMOD_VM_SLOW=1 runs it on {kernel}")
-    ran = run_pytest(Guest(kernel=kernel), ["tests/guest/test_record.py"], timeout_s=900, outdir=tmp_path / "out")
+    words = ["tests/guest/test_record.py", "-k", "not crashes_on_real_damon or recorder"]
+    ran = run_pytest(Guest(kernel=kernel), words, timeout_s=900, outdir=tmp_path / "out")
     ran.check()
     assert ran.result.complaints == []
 
@@ -48,10 +49,14 @@ def test_recordings_on_the_real_kernel(kernel: str, tmp_path: Path) -> None:
     not os.environ.get("DAMOD_VM_SLOW"),
     reason="not shown to pass reliably on an emulated processor yet (docs/kernels.md): DAMOD_VM_SLOW=1 runs it",
 )
-@pytest.mark.parametrize("name", ["children", "stairs"])
-def test_slow_things_on_the_real_kernel(kernel: str, name: str, tmp_path: Path) -> None:
-    """The same for what needs a processor that keeps up."""
-    ran = run_pytest(Guest(kernel=kernel), [f"tests/guest/test_{name}.py"], timeout_s=900, outdir=tmp_path / "out")
+@pytest.mark.parametrize("words", ["test_children.py", "test_stairs.py", "test_record.py -k crashes_on_real_damon"])
+def test_slow_things_on_the_real_kernel(kernel: str, words: str, tmp_path: Path) -> None:
+    """The same for what needs a processor that keeps up.
+
+    A daemon that is killed leaves its tracing on, and the next one's makes the kernel patch itself under load: of three
+    guests in which that was done again and again, two met the emulator's own panic (docs/kernels.md).
+    """
+    ran = run_pytest(Guest(kernel=kernel), f"tests/guest/{words}".split(), timeout_s=900, outdir=tmp_path / "out")
     ran.check()
     assert ran.result.complaints == []
 
