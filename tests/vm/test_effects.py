@@ -15,11 +15,11 @@ NODES = ("2G,cpus=0-1", "1G")
 SLOW = os.environ.get("DAMOD_VM_SLOW", "")
 
 
-def test_hot_memory_is_moved_and_a_policy_that_hurts_is_rolled_back(tmp_path: Path) -> None:
-    """Tiering, interleaving and the guard do their work on the newest kernel, and that has nothing to complain of."""
+def test_hot_memory_is_moved(tmp_path: Path) -> None:
+    """Tiering and interleaving do their work on the newest kernel, and that has nothing to complain of."""
     ran = run_pytest(
         Guest(kernel="newest", numa=NODES),
-        ["tests/guest/test_tiering.py", "tests/guest/test_reclaim.py::test_a_policy_that_hurts_is_rolled_back"],
+        ["tests/guest/test_tiering.py"],
         timeout_s=600,
         outdir=tmp_path / "out",
     )
@@ -44,11 +44,11 @@ def test_idle_memory_is_paged_out(tmp_path: Path) -> None:
 
 
 @SLOWLY
-def test_shadow_and_lru_lists(tmp_path: Path) -> None:
-    """What the shadow names beside what is then paged out, and the LRU lists, as numbers for docs/effects.md."""
+def test_guard_shadow_and_lru_lists(tmp_path: Path) -> None:
+    """The guard on real swap; the shadow beside what is then paged out and the LRU lists, as numbers."""
     ran = run_pytest(
         Guest(kernel="newest", numa=NODES),
-        ["tests/guest/test_reclaim.py", "-k", "shadow or lru"],
+        ["tests/guest/test_reclaim.py", "-k", "hurts or shadow or lru"],
         timeout_s=900,
         outdir=tmp_path / "out",
     )
