@@ -5,6 +5,7 @@ Values come from peers too (method names), so whatever could end a line or colou
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
@@ -12,7 +13,24 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
-import structlog
+
+def _load_structlog() -> None:
+    """Have structlog loaded without rich, which it takes where it is, for tracebacks that are not printed here.
+
+    damoctl's full-screen views bring rich along; in the daemon it would be five megabytes of nothing.
+    """
+    if "rich" in sys.modules or "structlog" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
+
+
+_load_structlog()
+
+import structlog  # noqa: E402
 
 # syslog(3); systemd takes it as <N> before a line (sd-daemon(3)).
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}

@@ -246,6 +246,12 @@ def test_an_idle_daemon_is_small(damod: Damod) -> None:
     assert kib < 45 * 1024
 
 
+def test_the_daemon_loads_no_drawing() -> None:
+    """structlog takes rich along where it is installed; the daemon's log keeps it out."""
+    program = "import sys, damod.cli, damod.daemon.methods; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_ready_comes_after_the_first_apply(start: Start, tmp_path: Path) -> None:
     """STATUS= in the first message counts what runs and what was refused; a reload sends it anew."""
     (tmp_path / "damo.d").mkdir()
