@@ -151,12 +151,18 @@ def vmstat(*names: str) -> dict[str, int]:
     return {name: int(value) for name, value in rows if name in wanted}
 
 
-def swap_on(size: str) -> None:
-    """Swap in compressed memory, /dev/zram0."""
+@contextmanager
+def swap(size: str = "512M") -> Iterator[None]:
+    """Swap in compressed memory. Not for those who wait for the kernel to be short of memory: it would help itself."""
     sh("modprobe", "zram", "num_devices=1")
     Path("/sys/block/zram0/disksize").write_text(size)
     sh("mkswap", "/dev/zram0")
     sh("swapon", "/dev/zram0")
+    try:
+        yield
+    finally:
+        sh("swapoff", "/dev/zram0")
+        Path("/sys/block/zram0/reset").write_text("1")
 
 
 def unit_cpu_ns(unit: str) -> int:

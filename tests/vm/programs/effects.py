@@ -22,7 +22,7 @@ from tests.vm.programs.bench import (
     schemes,
     sh,
     show,
-    swap_on,
+    swap,
     sysctl,
     unit_cpu_ns,
     vmstat,
@@ -34,7 +34,10 @@ HOT_MIB, DOWN_MIB = 48, 16
 
 
 def tiering() -> None:
-    """A hot set on node 1 goes up; then node 0 is full, and of what is idle there some goes down."""
+    """A hot set on node 1 goes up; then node 0 is full, and of what is idle there some goes down.
+
+    There is no swap meanwhile: the kernel would take idle memory there, and node 0 would not be full any more.
+    """
     large_nodes()
     with workload("first", HOT_MIB, HOT_MIB, node=1) as first:
         time.sleep(5)
@@ -50,7 +53,7 @@ def tiering() -> None:
 
         wait(up, "90 % of the hot set are on node 0", 90, 1)
         note("tiering.moved", schemes=schemes(show("tiering")))
-        with workload("idle", node_free(0) // MIB, 0, node=0, populate=True) as idle:
+        with workload("idle", node_free(0) // MIB - 4, 0, node=0, populate=True) as idle:
             before = idle.on_nodes()
             note("tiering.idle", on=before)
             began = time.monotonic()
@@ -99,7 +102,7 @@ kdamonds:
 
 def guard() -> None:
     """Three times a policy takes a hot set to swap, from where it comes back."""
-    with workload("hurt", 32, 32, name="hurt-me") as hot:
+    with swap(), workload("hurt", 32, 32, name="hurt-me") as hot:
         for run in range(1, 4):
             policy(f"90-hurt{run}", HURT)
             before, began = vmstat(), time.monotonic()
@@ -158,7 +161,7 @@ def shadow_paddr() -> None:
 
 def shadow(ops: str, target: str, regions: int) -> None:
     policy("80-cold", COLD.format(ops=ops, target=target, regions=regions))
-    with workload("half", 160, 32, name="half-cold") as half:
+    with swap(), workload("half", 160, 32, name="half-cold") as half:
         damoctl("policy", "apply", "cold", "--shadow")
         for _ in range(SHADOW_S // 10):
             time.sleep(10)
@@ -246,7 +249,7 @@ def reclaim() -> None:
     """
     now = meminfo()
     idle_mib = (now["MemFree"] - now["MemTotal"] // 8) // MIB - 32
-    with workload("server", 32 + idle_mib, 32) as server:
+    with swap(), workload("server", 32 + idle_mib, 32) as server:
         policy("30-reclaim.d/50-guest", SLOW_RECLAIM)
         damoctl("policy", "enable", "reclaim")
         sh("systemctl", "reload", "damod")
@@ -273,7 +276,7 @@ def lru_sort() -> None:
     """The LRU lists, and how a hot set comes through a burst of other memory, without the policy and with it."""
     note("lru.machine", lru_gen=Path("/sys/kernel/mm/lru_gen/enabled").read_text().strip())
     for sorted_by_damon in (False, True):
-        with workload("hot", 32, 32) as hot:
+        with swap(), workload("hot", 32, 32) as hot:
             now = meminfo()
             with workload("filler", (now["MemFree"] - now["MemTotal"] * 12 // 100) // MIB, 0) as filler:
                 note("lru.filled", policy=sorted_by_damon, free=meminfo()["MemFree"], **vmstat(*LRU))
@@ -315,7 +318,6 @@ SECTIONS: dict[str, Callable[[], None]] = {
 
 def main() -> None:
     note("machine", release=sh("uname", "-r").strip(), nodes=Path("/sys/devices/system/node/online").read_text())
-    swap_on("512M")
     for name in sys.argv[1:]:
         began = time.monotonic()
         try:
