@@ -38,7 +38,8 @@ def _edges(metric: str, values: Sequence[int], options: Options) -> list[tuple[i
         except ValueError as exc:
             raise UsageError(f"--hist_ranges: {exc}") from exc
         edges = list(zip(found[::2], found[1::2], strict=True))
-        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate else edges
+        # damo does not cumulate over bins that were given
+        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate and not options.compat else edges
     return measure.bin_edges(
         min(values),
         max(values),
@@ -77,11 +78,13 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
     def show(view: SnapshotView) -> str:
         options = view.options
         amounts = view.regions.sz_filter_passed if passed else view.sizes
-        found = [] if amounts is None else measure.percentiles(view.metric(metric), amounts, options.points)
+        pick = measure.percentiles_by_steps if options.compat else measure.percentiles
+        found = [] if amounts is None else pick(view.metric(metric), amounts, options.points)
         if metric == "recency":
             legend = "<idle time (us)>" if options.raw else "<idle time>"
         else:
-            legend = f"<temperature (weights: {[0, *options.weights[1:]]})>"
+            weights = [*options.weights] if options.compat else [0, *options.weights[1:]]
+            legend = f"<temperature (weights: {weights})>"
         head = f"<{'df-passed ' if passed else ''}percentile> {legend}"
         if not found:
             return f"{head}\nn/a (no region)"
@@ -94,7 +97,7 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
             [head]
             + [
                 f"{point:>{first}}  {value:>{second}}  {bar(count, _WIDTH)}"
-                for point, value, count in zip(options.points, shown, stars, strict=True)
+                for point, value, count in zip(options.points, shown, stars, strict=False)
             ]
         )
 

@@ -29,7 +29,7 @@ def compute(
     """Maps of `rows` by 80 of each stretch of each series, and the values of all series together."""
     maps: list[heatmap.Map] = []
     snapshots = 0
-    for found in guide.compute(source):
+    for found in guide.compute(source, compat=compat):
         series = found.series
         snapshots = max(snapshots, found.snapshots)
         if not found.stretches:

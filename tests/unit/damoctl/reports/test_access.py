@@ -230,10 +230,11 @@ def test_styles_sort() -> None:
     def first(*said: str) -> str:
         return next(line for line in lines([record(snapshot(THREE))], *said) if "|" in line).rsplit("|", 1)[1].strip()
 
-    assert first("--style", "hot") == "1024.000 KiB 200 hz 1 s"
-    assert first("--style", "cold") == "1024.000 KiB 0 hz   1 m"
+    assert first("--style", "hot") == "1024.000 KiB access 200 hz 1 s"
+    assert first("--style", "cold") == "1024.000 KiB access 0 hz   1 m"
     assert (
-        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all") == "2.000 MiB   10 hz  0 ns"
+        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all")
+        == "2.000 MiB   access 10 hz  0 ns"
     )
 
 
@@ -250,9 +251,9 @@ def test_uniform_memory() -> None:
 
 
 def test_total_sz_only() -> None:
-    """Only totals, and the line of the record."""
+    """Only totals, one below the other, and the line of the record."""
     assert lines([record(snapshot(THREE), snapshot(THREE, 1))], "--total_sz_only") == [
-        "4.000 MiB", "", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
+        "4.000 MiB", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
     ]  # fmt: skip
 
 
