@@ -18,7 +18,8 @@ _DIGITS = (np.arange(10_000)[:, None] // np.array([1000, 100, 10, 1]) % 10 + ord
 # The same without leading zeros.
 _WHOLE = np.where(np.arange(10_000)[:, None] >= np.array([1000, 100, 10, 0]), _DIGITS, np.uint8(0))
 _UNITS = (b" KiB", b" MiB", b" GiB", b" TiB", b" PiB", b" EiB")
-_POWERS = np.array([1 << 10 * (number + 1) for number in range(6)])
+# The last is what as a float is 1 EiB.
+_POWERS = np.array([1 << 10 * (number + 1) for number in range(5)] + [(1 << 60) + 128])
 _TENS = np.array([10, 100, 1000])  # numbers of up to four digits
 _BYTES = np.frombuffer(b" B".ljust(8, b"\0"), dtype=np.uint8)
 

@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from damoctl import main
@@ -22,17 +21,14 @@ class Answer(NamedTuple):
 
 
 def answer(line: str, directory: str) -> Answer:
-    """Run damoctl with it and, if it is a report, ``--compat damo-3.4``, in this process."""
+    """Run damoctl with it and ``--compat`` as far as it has that, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        compat = ["--compat", "damo-3.4"] if line.startswith("report ") else []
+        compat = []
+        if (line.startswith("report ") and not line.startswith("report trace")) or line.startswith("args damon"):
+            compat = ["--compat", "damo-3.4"]
         status = main.main([*grid.words(line, directory), *compat])
-    file = grid.written(line, directory)
-    wrote = ""
-    if file is not None and Path(file).exists():
-        wrote = Path(file).read_text()
-        Path(file).unlink()
-    return Answer(status, out.getvalue() + wrote, err.getvalue())
+    return Answer(status, out.getvalue(), err.getvalue())
 
 
 def same(ours: Answer, theirs: Mapping[str, Any]) -> bool:
