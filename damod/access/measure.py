@@ -270,6 +270,8 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float, per
         if at < count and regions.start[at] >= high:
             # columns after a gap begin at multiples of the column size, wherever those before it began
             aligned = regions.start[at] // unit * unit
+            if aligned <= low:  # where a step is hardly more than what a float tells apart
+                aligned = high
             gap += (aligned - low) / unit
             low = aligned
             continue

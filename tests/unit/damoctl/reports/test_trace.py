@@ -67,12 +67,12 @@ def test_compact_lines(events: Path) -> None:
     [
         (
             "damos_before_apply: ctx_idx=0 scheme_idx=1 target_idx=2 nr_regions=9 4096-8192: 3 7",
-            "0 1 2 9 4.000000 KiB (4.000 KiB) 3 7",
+            "0 1 2 9 4.000000 KiB (4.000000 KiB) 3 7",
         ),
         (
             "damos_stat_after_apply_interval: ctx_idx=0 scheme_idx=1 nr_tried=5 sz_tried=8192 nr_applied=4"
             " sz_applied=4097 sz_ops_filter_passed=0 qt_exceeds=1 nr_snapshots=7",
-            "0 1 5 8.000 KiB 4 4.001 KiB 0 B 1 7",
+            "0 1 5 8.000000 KiB 4 4.000977 KiB 0 B 1 7",
         ),
         ("damon_monitor_intervals_tune: sample_us=7000", "sample_us=7000"),
         ("damos_esz: ctx_idx=0 scheme_idx=0 esz=12", "ctx_idx=0 scheme_idx=0 esz=12"),
