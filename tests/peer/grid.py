@@ -468,6 +468,66 @@ def _lines() -> Iterator[str]:
     yield from NAMED
 
 
+# Words for records that are not made here: two snapshots and a long recording of damo's own.
+_SNAPSHOT_WORDS = (
+    *(f"--style {style}" for style in STYLES),
+    "--raw_form",
+    "--json",
+    "--json --raw_number",
+    "--region_box",
+    "--style recency-sz-hist --hist_logscale --hist_cumulate",
+    "--style temperature-sz-hist --hist_logscale --raw_number",
+    "--style recency-percentiles --percentiles_range 0 101 3",
+    "--style temperature-percentiles --percentiles_range 101",
+    "--snapshot_heatmap_width 33",
+    "--snapshot_heatmap_width 200",
+    "--snapshot_heatmap_static --snapshot_heatmap_width 61",
+    "--temperature_weights 1 100 50",
+    "--sort_regions_by temperature --sort_regions_dsc all",
+    "--sz_region 8K 1G",
+    "--access_rate 5% max",
+    "--age 10s 5m --style recency-sz-hist",
+    "--address 5G 20G",
+    "--temperature -1000000000 1000000",
+    "--total_sz_only",
+    "--region_box --region_box_scales linear linear linear",
+    "--format set region '<box>|<temperature>'",
+)
+_RECORDING_WORDS = (
+    "heatmap",
+    "heatmap --guide",
+    "heatmap --guide_human",
+    "heatmap --resol 7 33 --output raw",
+    "heatmap --draw_range all",
+    "heatmap --resol 10 60 --output raw --draw_range all --abs_time --abs_addr",
+    "heatmap --sort_temperature --resol 5 50",
+    "heatmap --time_range 10s 20s guided --resol 5 50",
+    "wss",
+    "wss --range 0 101 1 --raw_number",
+    "wss --sortby time",
+    "wss --work_time 1000000",
+    "wss --acc_thres 5 --sz_thres 100000",
+    "nr_regions",
+    "nr_regions --range 0 101 5 -s time",
+    "record_info",
+    "access --raw_form --snapshot_idx 0 3",
+    "access --json --snapshot_idx 3 5",
+    "access --raw_form --sz_region 1M max --raw_number",
+)
+
+
+def shared_lines() -> Sequence[str]:
+    """Command lines on `active.data`, `nofilter.data` and `long.data`, damo's own records in `../shared`."""
+    return [
+        *(
+            f"report access {words} --input {{{name}.data}}"
+            for name in ("active", "nofilter")
+            for words in _SNAPSHOT_WORDS
+        ),
+        *(f"report {words} --input {{long.data}}" for words in _RECORDING_WORDS),
+    ]
+
+
 def _specs() -> Iterator[str]:
     regions = "" if not SPECS else "--regions 4G-8G "
     for spec in SPECS:

@@ -74,7 +74,7 @@ _EACH = 1 if os.environ.get("DAMOD_VM_SLOW") else 11
 
 
 def test_the_same_reports(tmp_path: Path) -> None:
-    """damo in a guest prints what `--compat damo-3.4` prints here, on records of every odd kind.
+    """damo in a guest prints what `--compat damo-3.4` prints here, on records of every odd kind and its own.
 
     All that it ever printed for the grid is kept in tests/golden; this shows that it still does. DAMOD_VM_SLOW=1 asks
     for each line (twenty minutes).
@@ -86,9 +86,11 @@ def test_the_same_reports(tmp_path: Path) -> None:
     made = tmp_path / "records"
     made.mkdir()
     odd.write(made)
+    for name, there in (("active", ".snapshot.active"), ("nofilter", ".snapshot.nofilter"), ("long", "")):
+        (made / f"{name}.data").write_bytes(shared("damo", "records", f"damon.data{there}").read_bytes())
     for directory in (tmp_path, made):
         directory.chmod(0o755)
-    lines = grid.lines()[::_EACH]
+    lines = [*grid.lines(), *grid.shared_lines()][::_EACH]
     answers = ask(lines, made, tmp_path / "out", kernel=kernel_names()[-1], timeout_s=120 * 11 / _EACH + 300)
     assert set(answers) == set(lines)
     other = [
