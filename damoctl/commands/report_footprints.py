@@ -40,7 +40,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     beside = f"{path}.mem_footprint"
     if Path(beside).is_file():  # the record was named, not its side file
         path = beside
-    found = footprints.compute(footprints.read(path), metrics, path)
+    entries = footprints.read(path)
+    found = footprints.compute(entries, metrics, path)
+    if metrics != ("sys_used",) and footprints.without_processes(entries):
+        ctx.note(f"damoctl: no process is in {path}, as none was monitored: vsz and rss are 0, and sys_used counts")
     look = spread.Look(
         points=given.points(spread.POINTS),
         by_time=given.one("sortby") == "time",

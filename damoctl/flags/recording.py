@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Given:
     @property
     def inputs(self) -> list[str]:
         """The records, with those that were given by name located."""
-        return located([path for use in self.every("input") for path in use], self._ctx)
+        return all_located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""
