@@ -63,6 +63,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         from damoctl.reports import plot
 
         plot.distribution(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
+        ctx.note(f"damoctl: wrote {given.one('plot')}")
     else:
         ctx.term.write(footprints.render(found, look))
     return 0

@@ -36,6 +36,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         from damoctl.reports import plot
 
         plot.distribution(found, look, given.one("plot"), "number of regions", is_bytes=False)
+        ctx.note(f"damoctl: wrote {given.one('plot')}")
     else:
         ctx.term.write(nr_regions.render(found, look))
     return 0

@@ -64,6 +64,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         from damoctl.reports import plot
 
         plot.distribution(found, look, given.one("plot"), "working set size", is_bytes=True)
+        ctx.note(f"damoctl: wrote {given.one('plot')}")
     else:
         ctx.term.write(wss.render(found, look))
     return 0
