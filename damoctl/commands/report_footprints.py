@@ -60,10 +60,18 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             }
         )
     elif "plot" in given:
-        from damoctl.reports import plot
+        from damoctl.reports import chart
+        from damod import units
 
-        plot.distribution(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
-        ctx.note(f"damoctl: wrote {given.one('plot')}")
+        chart.draw(
+            list(found.values()),
+            look,
+            given.one("plot"),
+            ", ".join(found),
+            ctx,
+            show=lambda value: units.size(value, raw=look.raw),
+            is_bytes=True,
+        )
     else:
         ctx.term.write(footprints.render(found, look))
     return 0

@@ -35,7 +35,7 @@ SORT = Option(
     (Word("order", choices=("time", "size")),), default="size",
 )  # fmt: skip
 PLOT = Option(
-    ("--plot", "-p"), "format", "Draw the distribution into an image file (pdf, png, jpeg, svg).",
+    ("--plot", "-p"), "format", "Draw the distribution: into an image file (pdf, png, jpeg, svg), or stdout.",
     (Word("file", "file"),),
 )  # fmt: skip
 BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
