@@ -24,9 +24,18 @@ class Page(NamedTuple):
 
 
 def compute(
-    source: Source, footprints: Mapping[str, Values], functions: Sequence[str], *, rows: int, compat: bool
+    source: Source,
+    footprints: Mapping[str, Values],
+    functions: Sequence[str],
+    *,
+    rows: int,
+    compat: bool,
+    last_ns: int | None = None,
 ) -> Page:
-    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together."""
+    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together.
+
+    With `last_ns` the maps are of so much time at the recording's end, or of all of it if it is shorter.
+    """
     maps: list[heatmap.Map] = []
     snapshots = 0
     for found in guide.compute(source):
@@ -34,11 +43,12 @@ def compute(
         snapshots = max(snapshots, found.snapshots)
         if not found.stretches:
             continue
+        span = None if last_ns is None else (max(-last_ns, found.start_ns - found.end_ns), 0, "guided_end")
         maps += heatmap.compute(
             source,
             heatmap.Options(
                 resol=(rows, 80), kdamond=series.kdamond, context=series.context, scheme=series.scheme,
-                target_id=series.target_id, draw_all=True, compat=compat,
+                target_id=series.target_id, draw_all=True, compat=compat, time_range=span,
             ),
         )  # fmt: skip
     exclude = 20 if compat and snapshots > 200 else 0
