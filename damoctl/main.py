@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from damod.errors import DamodError, Internal, UsageError
+from damod.errors import DamodError, Internal, NoMemory, UsageError
 
 
 class Command(NamedTuple):
@@ -184,6 +184,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return 130
+    except MemoryError:
+        return _tell(
+            NoMemory(
+                "there is not enough memory for this",
+                hint="ask for less at a time: --time_range, --address, --snapshot_idx; a parquet record needs least",
+            )
+        )
     except Exception as exc:
         if os.environ.get("DAMOD_DEBUG"):
             raise

@@ -53,7 +53,7 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
     import json
     from dataclasses import replace
 
-    from damod.records.damo_json import plain_snapshot, to_plain
+    from damod.records.damo_plain import plain_snapshot, to_plain
 
     def block(value: object, depth: int) -> str:
         indent = " " * depth
