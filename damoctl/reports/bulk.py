@@ -21,7 +21,7 @@ from damoctl.reports.base import texts
 from damoctl.reports.choose import Chooser, temperatures
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
 from damoctl.reports.frames import Frame, Ints, Series, Source
-from damoctl.reports.glyphs import Glyphs
+from damoctl.reports.glyphs import Cells, Lines
 from damoctl.reports.options import Options
 from damoctl.reports.styles import PAGE_FILTERS, Facts, Templates
 from damoctl.reports.view import RecordView, SnapshotView
@@ -134,10 +134,10 @@ def render(
         if templates.record_head:
             yield _block(templates.record_head, RECORD, view, options)
         chooser = Chooser(options.selection)
-        shown = False
+        shown, lines = False, Lines()
         for frame in _small(source, series):
             kept, snapshots = chooser(frame)
-            for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view):
+            for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view, lines):
                 if shown:
                     yield ""
                 shown = True
@@ -157,7 +157,7 @@ def _small(source: Source, series: Series) -> Iterator[Frame]:
             yield frame.slice(low, min(low + step, len(frame)))
 
 
-def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> Iterator[str]:
+def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView, lines: Lines) -> Iterator[str]:
     """The text of each chosen snapshot of a frame."""
     options, templates = view.options, view.templates
     wanted = chosen.tolist()
@@ -165,7 +165,7 @@ def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> 
     tails = _template(templates.snapshot_tail, frame, by_address, view, wanted)
     bodies: Sequence[str] = [""] * len(frame)
     if templates.region and len(frame.start):
-        bodies = glyphs.text(_line(templates.region, frame, options), frame.first)
+        bodies = lines.text(_line(templates.region, frame, options), frame.first)
     for place, index in enumerate(wanted):
         body = bodies[index]
         parts = [heads[place]] if heads else []
@@ -201,25 +201,21 @@ def _ordered(frame: Frame, options: Options) -> Frame:
 # regions
 
 
-def _line(template: str, frame: Frame, options: Options) -> list[Glyphs]:
-    count = len(frame.start)
-    columns = []
-    for part in _parts(template, REGION):
-        if isinstance(part, str):
-            if part:
-                columns.append(glyphs.literal(part, count))
-        else:
-            columns.append(_REGION[part.name](frame, options, options.min_chars.get(part.name, 0)))
-    return columns
+def _line(template: str, frame: Frame, options: Options) -> list[Cells | str]:
+    return [
+        part if isinstance(part, str) else _REGION[part.name](frame, options, options.min_chars.get(part.name, 0))
+        for part in _parts(template, REGION)
+    ]
 
 
-def _sizes(column: Ints, options: Options, width: int) -> Glyphs:
-    if options.raw or int(column.max()) >= 2**53:
-        return glyphs.distinct(column, lambda value: units.size(value, raw=options.raw), width)
+def _sizes(column: Ints, options: Options, width: int) -> Cells:
+    if options.raw or int(column.max()) >= 2**53 or int(column.min()) < 0:
+        # Addresses above 2**63 stand as negative numbers in columns.
+        return glyphs.distinct(column, lambda value: units.size(value & units.U64_MAX, raw=options.raw), width)
     return glyphs.sizes(column, width)
 
 
-def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Glyphs:
+def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Cells:
     """What depends on the intervals too: `show(value, sample_us, aggr_us)`."""
     if (frame.aggr_us == frame.aggr_us[0]).all() and (frame.sample_us == frame.sample_us[0]).all():
         sample, aggr = int(frame.sample_us[0]), int(frame.aggr_us[0])
@@ -229,21 +225,21 @@ def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], w
     return glyphs.known([show(*row) for row in values.tolist()], index.reshape(-1), width)
 
 
-def _passed(frame: Frame, options: Options, width: int) -> Glyphs:
+def _passed(frame: Frame, options: Options, width: int) -> Cells | str:
     if frame.passed is None:
-        return glyphs.literal("N/A".ljust(width), len(frame.start))
+        return "N/A".ljust(width)
     return _sizes(frame.passed, options, width)
 
 
-def _vmas(frame: Frame, options: Options, width: int) -> Glyphs:
+def _vmas(frame: Frame, options: Options, width: int) -> Cells | str:
     if options.vmas is None:
-        return glyphs.literal("-".ljust(width), len(frame.start))
+        return "-".ljust(width)
     spaces = options.vmas.of(frame.series.target_id)
     spans, index = np.unique(np.stack((frame.start, frame.end), axis=1), axis=0, return_inverse=True)
     return glyphs.known([spaces.name(*span) for span in spans.tolist()], index.reshape(-1), width)
 
 
-_REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
+_REGION: dict[str, Callable[[Frame, Options, int], Cells | str]] = {
     "<index>": lambda frame, options, width: glyphs.whole(
         np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), width
     ),

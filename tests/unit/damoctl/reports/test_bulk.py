@@ -24,14 +24,14 @@ SIZES = st.integers(0, 1 << 52) | st.integers(0, 1 << 21) | st.integers(0, 52).m
 @given(st.lists(SIZES, min_size=1, max_size=20), st.integers(0, 14))
 def test_sizes(values: list[int], width: int) -> None:
     """Sizes made as glyphs are those of `units.size`, to the character, also where Python rounds ties to even."""
-    matrix = glyphs.sizes(np.array(values), width)
-    assert glyphs.text([matrix], np.arange(len(values) + 1)) == [units.size(value).ljust(width) for value in values]
+    cells = glyphs.sizes(np.array(values), width)
+    assert glyphs.Lines().text([cells], np.arange(len(values) + 1)) == [units.size(value).ljust(width) for value in values]
 
 
 def test_size_ties() -> None:
     """Half a thousandth is rounded to the even neighbour, as Python's format does with exact halves."""
     values = np.array([(1 << 30) + (1 << 30) * k // 2000 + d for k in range(1, 2000, 2) for d in (-1, 0, 1)])
-    lines = glyphs.text([glyphs.sizes(values, 0)], np.arange(len(values) + 1))
+    lines = glyphs.Lines().text([glyphs.sizes(values, 0)], np.arange(len(values) + 1))
     assert lines == [units.size(value) for value in values.tolist()]
 
 
