@@ -334,7 +334,7 @@ def _heatmap(frame: Frame, view: RecordView) -> Callable[[int], str]:
     """Heatmaps of all snapshots whose regions do not overlap; the others' one by one."""
     slow = SNAPSHOT["<heatmap>"].show
     quick = heat_lines.texts(frame, view.options, color=view.color)
-    return lambda index: quick[index] if quick[index] is not None else slow(_snapshot_view(frame, view, index))
+    return lambda index: quick[index] or slow(_snapshot_view(frame, view, index))
 
 
 _SNAPSHOT: dict[str, Callable[[Frame, RecordView], Callable[[int], str]]] = {

@@ -25,7 +25,9 @@ SIZES = st.integers(0, 1 << 52) | st.integers(0, 1 << 21) | st.integers(0, 52).m
 def test_sizes(values: list[int], width: int) -> None:
     """Sizes made as glyphs are those of `units.size`, to the character, also where Python rounds ties to even."""
     cells = glyphs.sizes(np.array(values), width)
-    assert glyphs.Lines().text([cells], np.arange(len(values) + 1)) == [units.size(value).ljust(width) for value in values]
+    assert glyphs.Lines().text([cells], np.arange(len(values) + 1)) == [
+        units.size(value).ljust(width) for value in values
+    ]
 
 
 def test_size_ties() -> None:
