@@ -1,8 +1,8 @@
 """Columns of numbers as columns of text, all at once, without a Python object for any of the regions.
 
-A column's texts are cells of equal width, in which a zero byte stands for no character. Lines of text are the cells side
-by side in one buffer; where every cell is full, as it is while texts keep within the widths of their columns, the buffer
-is the text. The text is that of `damod.units`, to the character.
+A column's texts are cells of equal width. Lines of text are the cells side by side in one buffer, which is the text
+where every cell is filled, as nearly all are while texts keep within the widths of their columns. Where one is not, a zero
+byte stands for no character. The text is that of `damod.units`, to the character.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _ENDS = _words(
     [b" B      " if unit == "B" else b".%03d %s" % (part, unit.encode()) for unit in _UNITS for part in range(1000)],
     _WORD,
 )
-# By the exponent of a double that is one less than the size: 10 times the unit. A unit is used strictly above its power.
+# By the exponent of the size less one, as a double: 10 times the unit. A unit is used strictly above its power.
 _EXPONENT_0 = 1023
 _SHIFTS = np.array([max(exponent - _EXPONENT_0, 0) // 10 * 10 for exponent in range(_EXPONENT_0 + 64)])
 _HALVES = (1 << _SHIFTS >> 1) - 1

@@ -1,8 +1,8 @@
 """`<heatmap>` of many snapshots at once: what `measure.heat_line` and `columns` make of one, to the character.
 
-A row of heat is the integral of temperature over bytes, asked at the borders of its columns: what was summed up before a
-border, and the region that lies across it. Sums are whole numbers of 64 bits that may wrap, since only what a column has
-more than the one before counts.
+A row of heat is the integral of temperature over bytes, asked at the borders of its columns: what was summed up before
+a border, and the region that lies across it. Sums are whole numbers of 64 bits that may wrap, since only what a column
+has more than the one before counts.
 """
 
 from __future__ import annotations
