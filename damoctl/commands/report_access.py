@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damoctl.reports import access, options
 from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
@@ -102,7 +102,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if ctx.json:
         shown = replace(shown, as_json=True)
     paths, schemes = inputs(given)
-    paths = located(paths, ctx)
+    paths = all_located(paths, ctx)
     term = ctx.term
     if repeat(given)[1] != 1:
         term = term._replace(pager=False)

@@ -66,7 +66,7 @@ def _functions(perf: str, named: str | None, path: str, most: int, ctx: Context)
     profile = named or f"{path}.profile"
     if not Path(profile).exists():
         if named:
-            raise NotFound(f"there is no profile {profile}", hint="damoctl record --profile makes one")
+            raise NotFound(f"there is no profile {profile}", hint="damoctl record --do_profile makes one")
         ctx.note(f"damoctl: no hot functions: there is no {profile}")
         return []
     try:

@@ -140,7 +140,7 @@ FORMATS: tuple[Option, ...] = (
         ("--dont_merge_regions",), "format", "Do not merge neighbours of equal access pattern (live snapshots only)."
     ),
     Option(("--raw_number",), "format", "Plain numbers: bytes, ns or us, percent and hz with six decimals."),
-    Option(("--json",), "format", "Print the records as JSON."),
+    Option(("--json",), "format", "Print the records as JSON; of a style that has them, histograms or percentiles."),
     Option(("--raw_form",), "format", "Print the classic raw listing."),
     *(
         Option((f"--ls_{level}_format_keywords",), "format", f"List the keywords of {level} formats.", hidden=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ SORT = Option(
     (Word("order", choices=("time", "size")),), default="size",
 )  # fmt: skip
 PLOT = Option(
-    ("--plot", "-p"), "format", "Draw the distribution into an image file (pdf, png, jpeg, svg).",
+    ("--plot", "-p"), "format", "Draw the distribution: into an image file (pdf, png, jpeg, svg), or stdout.",
     (Word("file", "file"),),
 )  # fmt: skip
 BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
@@ -74,7 +74,7 @@ class Given:
     @property
     def inputs(self) -> list[str]:
         """The records, with those that were given by name located."""
-        return located([path for use in self.every("input") for path in use], self._ctx)
+        return all_located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""

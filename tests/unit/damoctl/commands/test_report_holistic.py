@@ -53,3 +53,13 @@ def test_what_is_missing_is_a_note() -> None:
     assert report.run(["holistic", "--input", record, "--long"], Context(stdout=out, stderr=err)) == 0
     assert "Sorted by time" in out.getvalue()
     assert err.getvalue().count("damoctl: no ") == 2
+
+
+def test_footprints_without_a_process(tmp_path: Path) -> None:
+    """Where physical memory was monitored vsz and rss are no findings, and that is said; sys_used is one."""
+    (tmp_path / "x.mem_footprint").write_text(json.dumps([{"time": 1.0, "footprints": ENTRY[1:]}]))
+    for metric, notes in (("vsz", 1), ("sys_used", 0)):
+        out, err = io.StringIO(), io.StringIO()
+        words = ["footprints", metric, "--input", str(tmp_path / "x.mem_footprint")]
+        report.run(words, Context(stdout=out, stderr=err))
+        assert f"<{metric}>" in out.getvalue() and err.getvalue().count("no process is in") == notes
