@@ -111,6 +111,11 @@ def read(
             f"report {report} takes no {' '.join(line.rest[most:])!r}",
             hint="a record is given with --input" if records else f"damoctl report {report} --help",
         )
+    if COMMON in tables:
+        # Now, since what such a report imports next loads numpy as it comes.
+        from damod.records import lean
+
+        lean.load()
     return given
 
 
