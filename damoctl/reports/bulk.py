@@ -137,7 +137,7 @@ def render(
         for frame in _small(source, series):
             kept, snapshots = chooser(frame)
             for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view, lines):
-                if shown:
+                if shown and not options.total_sz_only:
                     yield ""
                 shown = True
                 if block:
