@@ -64,9 +64,18 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if given.json:
         ctx.print_json(spread.to_plain(found, look, "wss"))
     elif "plot" in given:
-        from damoctl.reports import plot
+        from damoctl.reports import chart
+        from damod import units
 
-        plot.distribution(found, look, given.one("plot"), "working set size", is_bytes=True)
+        chart.draw(
+            found,
+            look,
+            given.one("plot"),
+            "working set size",
+            ctx,
+            show=lambda value: units.size(value, raw=look.raw),
+            is_bytes=True,
+        )
     else:
         ctx.term.write(wss.render(found, look))
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ SORT = Option(
     (Word("order", choices=("time", "size")),), default="size",
 )  # fmt: skip
 PLOT = Option(
-    ("--plot", "-p"), "format", "Draw the distribution into an image file (pdf, png, jpeg, svg).",
+    ("--plot", "-p"), "format", "Draw the distribution: into an image file (pdf, png, jpeg, svg), or stdout.",
     (Word("file", "file"),),
 )  # fmt: skip
-BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
+BAR = Option(
+    ("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count", most=10_000),),
+    default="59",
+)  # fmt: skip
 EXCLUDE = Option(
     ("--exclude_samples",), "source", "Leave out so many snapshots at the beginning (20 with --compat damo).",
     (Word("number", "count"),), default="0",
@@ -76,19 +79,13 @@ class Given:
     @property
     def inputs(self) -> list[str]:
         """The records, with those that were given by name located."""
-        return located([path for use in self.every("input") for path in use], self._ctx)
+        return all_located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""
         if "range" not in self:
             return default
-        start, stop, step = self.words("range")
-        if step == 0:
-            raise UsageError("--range: a step of 0 never ends")
-        found = range(start, stop, step)
-        if not found or min(found) < 0:
-            raise UsageError(f"--range {start} {stop} {step}: no percentile in it", hint="as in --range 0 101 25")
-        return found
+        return access.percentiles("--range", self.words("range"), least=0)
 
 
 def read(
@@ -116,6 +113,11 @@ def read(
             f"report {report} takes no {' '.join(line.rest[most:])!r}",
             hint="a record is given with --input" if records else f"damoctl report {report} --help",
         )
+    if COMMON in tables:
+        # Now, since what such a report imports next loads numpy as it comes.
+        from damod.records import lean
+
+        lean.load()
     return given
 
 

@@ -42,7 +42,8 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
     selection = options.selection
     # damo drops what it cannot tell of such records
     dropped = options.compat and not selection.temperatures
-    if not (options.as_json or options.raw_form) or (select.needs_intervals(selection) and not dropped):
+    plain = options.raw_form or (options.as_json and not _is_distribution(options))
+    if not plain or (select.needs_intervals(selection) and not dropped):
         _check_intervals(records)
     found, totals = [], []
     # Temperatures of probe hits are none that `select` knows.
@@ -148,6 +149,9 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
 def render(report: Report, term: Term) -> Iterator[str]:
     """The lines of the report; an item may be a block of several lines."""
     options, templates = report.options, report.templates
+    if _is_distribution(options):
+        yield from _distributions(report)
+        return
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
@@ -174,6 +178,43 @@ def render(report: Report, term: Term) -> Iterator[str]:
                 yield _block(templates.snapshot_tail, SNAPSHOT, shown, options)
         if templates.record_tail:
             yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _is_distribution(options: Options) -> bool:
+    """Whether JSON of a histogram or of percentiles is wanted; damo (`compat`) gives its regions all the same."""
+    return options.as_json and not options.compat and options.style.endswith(("-sz-hist", "-percentiles"))
+
+
+def _distributions(report: Report) -> Iterator[str]:
+    """A JSON list of records with their snapshots' histograms or percentiles, times and sizes as plain numbers."""
+    import json
+
+    from damoctl.reports import distribution
+
+    found = []
+    for record, totals in zip(report.records, report.totals, strict=True):
+        view = RecordView(record, report.options, report.templates, color=False)
+        found.append(
+            {
+                "kdamond_idx": record.kdamond,
+                "context_idx": record.context,
+                "scheme_idx": record.scheme,
+                "target_id": record.target_id,
+                "style": report.options.style,
+                "snapshots": [
+                    {
+                        "start_time": snapshot.start_ns + snapshot.wall_offset_ns,
+                        "end_time": snapshot.end_ns + snapshot.wall_offset_ns,
+                        "total_bytes": total,
+                        **distribution.to_plain(
+                            SnapshotView(view, snapshot, total, report.bounds), report.options.style
+                        ),
+                    }
+                    for snapshot, total in zip(record.snapshots, totals, strict=True)
+                ],
+            }
+        )
+    yield json.dumps(found, indent=4)
 
 
 def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword]:

@@ -26,7 +26,9 @@ def read(path: str) -> list[Mapping[str, Any]]:
         with Path(path).open("rb") as file:
             found = json.load(file)
     except FileNotFoundError as exc:
-        raise NotFound(f"no footprints {path}: there is no such file", hint="record with --footprints") from exc
+        raise NotFound(
+            f"no footprints {path}: there is no such file", hint="damoctl record writes them beside each record"
+        ) from exc
     except PermissionError as exc:
         raise NotAllowed(f"reading {path} is not allowed to you") from exc
     except OSError as exc:
@@ -36,6 +38,16 @@ def read(path: str) -> list[Mapping[str, Any]]:
     if not isinstance(found, list):
         raise BadRecord(f"{path} is JSON but no list of footprints")
     return found
+
+
+def without_processes(entries: Sequence[Any]) -> bool:
+    """Whether no entry is of a process, as where physical memory was monitored: then vsz and rss say nothing."""
+    return not any(
+        item.get("pid") is not None
+        for entry in entries
+        for item in (entry.get("footprints") or () if isinstance(entry, dict) else ())
+        if isinstance(item, dict)
+    )
 
 
 def compute(entries: Sequence[Mapping[str, Any]], metrics: Sequence[str], name: str) -> dict[str, Values]:

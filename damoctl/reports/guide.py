@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damoctl.reports.frames import Flags, Frame, Ints, Series, Source
+from damoctl.reports.frames import I64_MAX, Flags, Frame, Ints, Series, Source
 from damoctl.reports.guide_compat import Space
 from damod import units
 
@@ -99,7 +99,7 @@ def first_moment(frame: Frame) -> int:
     """When the oldest region of the frame's first snapshot began to look as it does."""
     ages = frame.age[: frame.first[1]]
     oldest = max(int(ages.max()), 0) if len(ages) else 0
-    return int(frame.start_ns[0]) - oldest * int(frame.aggr_us[0]) * 1000
+    return max(int(frame.start_ns[0]) - oldest * int(frame.aggr_us[0]) * 1000, -I64_MAX)
 
 
 def breaks(frame: Frame) -> Flags:

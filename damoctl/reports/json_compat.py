@@ -9,7 +9,7 @@ from typing import Any
 from damod import units
 from damod.access.record import Record
 from damod.access.snapshot import Snapshot
-from damod.records.damo_json import plain_snapshot, to_plain
+from damod.records.damo_plain import plain_snapshot, to_plain
 
 
 def plain_record(record: Record, *, raw: bool) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def json_lines(records: Sequence[Record], *, raw: bool, totals: Sequence[Sequenc
     import json
     from dataclasses import replace
 
-    from damod.records.damo_json import plain_snapshot, to_plain
+    from damod.records.damo_plain import plain_snapshot, to_plain
 
     frame_of: Callable[..., dict[str, Any]] = to_plain
     if totals is not None:

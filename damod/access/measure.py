@@ -270,6 +270,9 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float, per
         if at < count and regions.start[at] >= high:
             # columns after a gap begin at multiples of the column size, wherever those before it began
             aligned = regions.start[at] // unit * unit
+            # `//` of floats may come out one below
+            if aligned + unit <= regions.start[at]:
+                aligned += unit
             if aligned <= low:  # where a step is hardly more than what a float tells apart
                 aligned = high
             gap += (aligned - low) / unit

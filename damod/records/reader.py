@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
-from damod.records import batch, crc, damo_fast, damo_json, schema
+from damod.records import batch, crc, damo_fast, damo_json, holding, schema
+from damod.records.holding import Holding
 from damod.records.schema import RecordMeta, Series
 from damod.records.stream import MAGIC, StreamReader
 from damod.records.writer import PART, ROWS_PER_BATCH, parquet_footer
@@ -95,8 +96,10 @@ class RecordFile:
 
     def records(self) -> list[Record]:
         """Everything as records of damod.access, with lists for columns: for small records, and damo's formats."""
+        held = Holding(self.name, "a part of it takes less: `damoctl adjust` makes a record of one")
         found: dict[tuple[int, int, int, int], list[Snapshot]] = {}
         for series, snapshot in self.aggregations():
+            held.snapshots(1, len(snapshot.regions), lists=True)
             found.setdefault(series.key, []).append(replace(snapshot, regions=as_lists(snapshot.regions)))
         return [series.record(found.get(series.key, [])) for series in self.series]
 
@@ -110,6 +113,17 @@ class RecordFile:
         if low is None or high is None:
             raise BadRecord(f"{self.name} has no aggregation in it")
         return low, high
+
+    @property
+    def probes(self) -> bool:
+        """Whether regions may have hits of data attribute probes."""
+        contexts = (context for kdamond in self.meta.kdamonds for context in kdamond.get("contexts", ()))
+        return any(context.get("probes") for context in contexts)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the record tells of trace events that the kernel lost."""
+        return any(int(part["lost"].max()) > 0 for part in self.columns("lost"))
 
     def rest(self) -> None:
         """Give back memory that is needed for reading only, until it is read again."""
@@ -270,6 +284,16 @@ class _Parquet(RecordFile):
         if groups and not readable:
             raise BadRecord(f"{self.name} is damaged: no part of it can be read")
 
+    @property
+    def lost(self) -> bool:
+        # The footer is sure to be whole, and knows the greatest value of each part.
+        facts = self._read().metadata
+        place = [column.name for column in schema.COLUMNS].index("lost")
+        found = [facts.row_group(group).column(place).statistics for group in range(facts.num_row_groups)]
+        if all(item is not None and item.has_min_max for item in found):
+            return any(item.max > 0 for item in found)
+        return super().lost
+
     def _check(self, group: int) -> None:
         """ValueError if the bytes of a row group are not those that were written."""
         begin, end, wanted = self._sums[group]
@@ -349,10 +373,17 @@ class _Columns(RecordFile):
         super().__init__(name, kind, RecordMeta(series=tuple(series)))
 
     def records(self) -> list[Record]:
+        held = Holding(self.name, "convert it to parquet, of which reports hold a part at a time")
+        for own in self._snapshots:
+            held.snapshots(0, sum(len(snapshot.regions) for _, snapshot in own), lists=True)
         return [
             series.record([replace(snapshot, regions=as_lists(snapshot.regions)) for _, snapshot in own])
             for series, own in zip(self.meta.series, self._snapshots, strict=True)
         ]
+
+    @property
+    def lost(self) -> bool:
+        return any(snapshot.lost for own in self._snapshots for _, snapshot in own)
 
     def _held(self) -> Iterator[batch.Held]:
         for key, snapshot in merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0])):
@@ -380,6 +411,15 @@ class _Segments(RecordFile):
             yield from part._batches(columns)
             self.warnings += part.warnings
             part.rest()
+
+    @property
+    def lost(self) -> bool:
+        for part in self._parts:
+            found = part.lost
+            part.rest()
+            if found:
+                return True
+        return False
 
     def close(self) -> None:
         for part in self._parts:
@@ -503,7 +543,7 @@ def _from_damo(file: BinaryIO, name: str, *, compat: bool) -> list[Record]:
     if _text_kind(file, file.read(8)) != "perf_script":
         file.seek(0)
         with contextlib.suppress(damo_fast.Unusual, zlib.error, BadRecord):
-            outline, regions = damo_fast.read(_inflated(file))
+            outline, regions = damo_fast.read(_inflated(file), holding.of_damo(name))
             return damo_json.from_outline(outline, regions, name, compat=compat)
     file.seek(0)
     return damo_json.read_stream(file, name, compat=compat)

@@ -17,7 +17,7 @@ from damoctl.term.term import Term
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import NoData
-from damod.records import damo_json
+from damod.records import damo_plain
 
 ANON = {"filter_type": "anon", "matching": True, "allow": True}
 
@@ -317,7 +317,7 @@ def test_strange_records(strange: int, style: str, compat: bool) -> None:
 def test_json_is_dumps(raw: bool) -> None:
     """JSON is written snapshot by snapshot, as the same text that json.dumps makes of the whole."""
     for some in ([], [FILTERED], [FILTERED, record(), record(snapshot(THREE), snapshot(EMPTY, 1))]):
-        whole = json.dumps([damo_json.to_plain(item, raw=raw) for item in some], indent=4)
+        whole = json.dumps([damo_plain.to_plain(item, raw=raw) for item in some], indent=4)
         assert "\n".join(listing.json_lines(some, raw=raw)) == whole
 
 
@@ -369,3 +369,19 @@ def test_facts() -> None:
     """Optional parts are decided by what any of the records has; filters on whole regions do not count."""
     assert styles.facts([record(snapshot(THREE), filters=[{"filter_type": "addr"}]), FILTERED]).filtered
     assert not styles.facts([record(snapshot(THREE), filters=[{"filter_type": "addr"}])]).filtered
+
+
+def test_json_of_distributions() -> None:
+    """Histograms and percentiles have a twin of plain numbers; with --compat damo there are regions, as damo does."""
+    (found,) = json.loads("\n".join(lines([FILTERED], "--style", "recency-sz-hist", "--json")))
+    (only_one,) = found["snapshots"]
+    assert (found["style"], only_one["unit"], only_one["total_bytes"]) == ("recency-sz-hist", "us", 4 << 20)
+    for name, amount in (("total", 4 << 20), ("df_passed", (1 << 20) + 4096)):
+        assert sum(item["bytes"] for item in only_one[name]) == amount
+        assert only_one[name][0]["start"] == 0 and only_one[name][-1]["end"] > 600 * 100_000
+    (found,) = json.loads("\n".join(lines([FILTERED], "--style", "temperature-percentiles", "--json")))
+    shown = {item["percentile"]: item["value"] for item in found["snapshots"][0]["total"]}
+    assert shown[0] == -(600 * 100_000 * 100) and shown[100] == 100 * 100 + 10 * 100_000 * 100
+    assert lines([FILTERED], "--style", "recency-sz-hist", "--json", compat=True) == lines(
+        [FILTERED], "--json", compat=True
+    )
