@@ -21,13 +21,13 @@ class Answer(NamedTuple):
 
 
 def answer(line: str, directory: str) -> Answer:
-    """Run damoctl with it and ``--compat`` as far as it has that, in this process."""
+    """Run damoctl with it and ``--compat`` as far as it has that, in colour, in this process."""
     out, err = io.StringIO(), io.StringIO()
+    more: list[str] = ["--color", "always"]
+    if line.startswith(("report ", "args damon")) and not line.startswith("report trace"):
+        more += ["--compat", "damo-3.4"]
     with redirect_stdout(out), redirect_stderr(err):
-        compat = []
-        if (line.startswith("report ") and not line.startswith("report trace")) or line.startswith("args damon"):
-            compat = ["--compat", "damo-3.4"]
-        status = main.main([*grid.words(line, directory), *compat])
+        status = main.main([*grid.words(line, directory), *more])
     return Answer(status, out.getvalue(), err.getvalue())
 
 
@@ -37,10 +37,28 @@ def same(ours: Answer, theirs: Mapping[str, Any]) -> bool:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether texts are the same but for colours and one newline at the end, which the peer's pager takes away."""
-    return bare(one) in (known := bare(other), known + "\n", known.removesuffix("\n"))
+    """Whether texts are the same in the same colours, but for one newline at the end, which the peer's pager takes."""
+    known = painted(other)
+    return painted(one) in (known, [*known, "\n"], known[:-1] if known[-1:] == ["\n"] else known)
 
 
 def bare(text: str) -> str:
     """Without colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def painted(text: str) -> list[str]:
+    """Each character, with its colours if it has any; whose escapes say so does not matter."""
+    found, ground, front = [], "", ""
+    for escape, character in re.findall(r"\x1b\[([0-9;]*)m|([\s\S])", text):
+        if escape.startswith("48;5;"):
+            ground = escape
+        elif escape.startswith("38;5;"):
+            front = escape
+        elif escape or not character:
+            ground = front = ""
+        elif character == "\n":
+            found.append(character)
+        else:
+            found.append(f"{character}{ground}{front}")
+    return found
