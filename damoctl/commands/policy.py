@@ -323,7 +323,9 @@ def _check(args: argparse.Namespace, ctx: Context) -> int:
     if args.file == ["-"]:
         import sys
 
-        documents = [of_texts("policy", [("<stdin>", sys.stdin.read())])]
+        from damod.policy.text import MAX_BYTES
+
+        documents = [of_texts("policy", [("<stdin>", sys.stdin.read(MAX_BYTES + 1))])]
     elif args.file:
         documents = [read(name) for name in args.file]
         missing = [name for name in args.file if not _there(name)]

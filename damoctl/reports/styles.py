@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 from damoctl.reports.box import Box
 from damod.access.record import Record
+from damod.errors import UsageError
 
 # Filters that the kernel evaluates page by page, so that only a part of a region may pass.
 PAGE_FILTERS = ("anon", "active", "memcg", "young", "hugepage_size", "unmapped")
+
+_MOST_CHARACTERS = 2000
 
 
 class Facts(NamedTuple):
@@ -178,7 +181,9 @@ def templates(
 
 
 def apply_edits(found: Templates, edits: Iterable[tuple[str, str, str]]) -> Templates:
-    """The templates after all ``--format set|append`` in order."""
+    """The templates after all ``--format set|append`` in order. UsageError for one that no screen has room for."""
     for action, position, template in edits:
         found = found.edited(action, position, template)
+        if len(getattr(found, position)) > _MOST_CHARACTERS:
+            raise UsageError(f"--format {action} {position}: a template of more than {_MOST_CHARACTERS:,} characters")
     return found

@@ -93,12 +93,11 @@ def json_text(record: RecordFile) -> Iterator[str]:
         pass
     opening = "["
     for series in record.series:
-        own = (snapshot for whose, snapshot in record.aggregations() if whose.key == series.key)
         head = json.dumps(damo_plain.to_plain(series.record(()), raw=True), indent=4)
         before, middle, after = head.partition('"snapshots": []')
         yield opening + _indented("\n" + before, 4)
         first = True
-        for snapshot in own:
+        for _, snapshot in record.aggregations(series):
             yield ('"snapshots": [' if first else ",") + _indented("\n" + _snapshot_text(snapshot), 12)
             first = False
         yield (middle if first else "\n        ]") + _indented(after, 4)

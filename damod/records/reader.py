@@ -87,10 +87,12 @@ class RecordFile:
         for rows in self.batches(names):
             yield {name: rows.column(name).to_numpy(zero_copy_only=False) for name in names}
 
-    def aggregations(self) -> Iterator[tuple[Series, Snapshot]]:
-        """One snapshot after the other, with numpy columns, in the order of `batches`."""
+    def aggregations(self, of: Series | None = None) -> Iterator[tuple[Series, Snapshot]]:
+        """One snapshot after the other (`of` one series only), with numpy columns, in the order of `batches`."""
         keys = ("end_ns", *schema.KEY)
         for rows in self.batches():
+            if of is not None:
+                rows = _of(rows, of)
             known = {series.key: series for series in self.series}
             yield from _aggregations(rows, _bounds(rows, keys), known)
 
@@ -153,6 +155,15 @@ def _bounds(rows: pa.RecordBatch, keys: Sequence[str]) -> list[int]:
         values = rows.column(name).to_numpy()
         change |= values[1:] != values[:-1]
     return [0, *(np.flatnonzero(change) + 1).tolist(), count] if count else [0]
+
+
+def _of(rows: pa.RecordBatch, series: Series) -> pa.RecordBatch:
+    """Only the rows of a series."""
+    import numpy as np
+    import pyarrow as pa
+
+    own = [rows.column(name).to_numpy() == value for name, value in zip(schema.KEY, series.key, strict=True)]
+    return rows.filter(pa.array(np.logical_and.reduce(own)))
 
 
 def _whole(batches: Iterator[pa.RecordBatch], keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
