@@ -10,7 +10,7 @@ from damoctl.commands.report_access import Source
 from damoctl.flags import access as flags
 from damoctl.flags import recording, words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damoctl.reports import access, attrs, options
 from damoctl.reports.vmas import Names
 from damod.errors import UsageError
@@ -67,7 +67,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         ctx.term.write(recording.usage("attrs", OPTIONS, EXAMPLES))
         return 0
     paths, schemes = report_access.inputs(given)
-    paths = located(paths, ctx)
+    paths = all_located(paths, ctx)
     filters = report_access.page_filters(given)
     report_access.check_sources(paths, schemes, filters)
     shown = replace(_options(given, ctx), vmas=Names(paths or [report_access.DEFAULT_RECORD]))

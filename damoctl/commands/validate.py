@@ -57,6 +57,7 @@ def run(argv: list[str], ctx: Context) -> int:
     """Check a record against limits; DamodError (exit status 1) says what is wrong."""
     args = parser().parse_args(argv)
 
+    from damoctl.named import located
     from damod.errors import DamodError, UsageError
     from damod.records import validate
     from damod.records.reader import open_record
@@ -72,7 +73,7 @@ def run(argv: list[str], ctx: Context) -> int:
     limits = validate.Limits(
         tuple(args.aggr), tuple(args.nr_regions), tuple(args.nr_accesses), boundaries, args.allow_error
     )
-    with open_record(args.input) as record:
+    with open_record(located(args.input, ctx)) as record:
         found = validate.problems(record, limits)
         for warning in record.warnings:
             ctx.note(f"damoctl: {warning}")

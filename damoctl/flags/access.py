@@ -19,6 +19,9 @@ STYLES = (
 )  # fmt: skip
 SORT_KEYS = ("address", "access_rate", "age", "size", "temperature")
 POSITIONS = ("record_head", "snapshot_head", "region", "snapshot_tail", "record_tail")
+# Whose arithmetic and layout --compat takes: damo's, as its own tests have it (3.3), or what 3.4 made of it.
+NEWEST = "damo-3.4"
+COMPAT = ("damo", NEWEST)
 COLORSETS = ("gray", "flame", "emotion")
 _BOX_VALUES = ("size", "access_rate", "age", "none")
 _SCALES = ("linear", "log")
@@ -142,7 +145,7 @@ FORMATS: tuple[Option, ...] = (
         ("--dont_merge_regions",), "format", "Do not merge neighbours of equal access pattern (live snapshots only)."
     ),
     Option(("--raw_number",), "format", "Plain numbers: bytes, ns or us, percent and hz with six decimals."),
-    Option(("--json",), "format", "Print the records as JSON."),
+    Option(("--json",), "format", "Print the records as JSON; of a style that has them, histograms or percentiles."),
     Option(("--raw_form",), "format", "Print the classic raw listing."),
     *(
         Option((f"--ls_{level}_format_keywords",), "format", f"List the keywords of {level} formats.", hidden=True)

@@ -21,10 +21,20 @@ _PAGE = 4096
 
 def read(path: str) -> list[Mapping[str, Any]]:
     """The entries of a side file. Raises NotFound, NotAllowed or BadRecord."""
-    found = side.read(path, "footprints", "record with --footprints")
+    found = side.read(path, "footprints", "damoctl record writes them beside each record")
     if not isinstance(found, list):
         raise BadRecord(f"{path} is JSON but no list of footprints")
     return found
+
+
+def without_processes(entries: Sequence[Any]) -> bool:
+    """Whether no entry is of a process, as where physical memory was monitored: then vsz and rss say nothing."""
+    return not any(
+        item.get("pid") is not None
+        for entry in entries
+        for item in (entry.get("footprints") or () if isinstance(entry, dict) else ())
+        if isinstance(item, dict)
+    )
 
 
 def compute(entries: Sequence[Mapping[str, Any]], metrics: Sequence[str], name: str) -> dict[str, Values]:
@@ -60,5 +70,5 @@ def render(found: Mapping[str, Values], look: Look) -> Iterator[str]:
         if not len(item.values):
             yield "# no sample"
             continue
-        yield f"# avr:\t{units.size(int(item.values.sum()) // len(item.values), raw=look.raw)}"
+        yield f"# avr:\t{units.size(int(item.values.sum()) / len(item.values), raw=look.raw)}"
         yield from lines(item.values, look, lambda value: units.size(value, raw=look.raw))

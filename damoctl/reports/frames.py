@@ -146,6 +146,11 @@ class Source:
         """
         raise NotImplementedError
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the recording tells of what frames have no column for: lost events or hits of probes."""
+        return False
+
     def intervals(self, series: Series) -> Intervals | None:
         """The intervals that were set for a series; None where the recorder did not note them."""
         raise NotImplementedError
@@ -197,6 +202,10 @@ class Opened(Source):
                 self._progress(rows.num_rows)
                 known = {series.key: series for series in file.series}
                 yield from self._cut({name: rows.column(name).to_numpy() for name in columns}, known)
+
+    @property
+    def has_more(self) -> bool:
+        return any(file.lost or file.probes for file in self._files)
 
     def _cut(self, rows: Mapping[str, Any], known: Mapping[Any, Any]) -> Iterator[Frame]:
         """One frame per series of a batch of rows."""

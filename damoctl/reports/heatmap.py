@@ -147,7 +147,7 @@ def address_ranges(guide: Guide, options: Options, sizes: tuple[int, int] | None
         if low >= high:
             raise UsageError(f"--address_range {low} {high}: the end is not above the start")
         low, high = low + base, min(high + base, I64_MAX)
-        if sizes is None and not any(item.start < high and low < item.end for item in stretches):
+        if not options.compat and sizes is None and not any(item.start < high and low < item.end for item in stretches):
             known = ", ".join(
                 f"[{units.size(item.start, digits=6)}, {units.size(item.end, digits=6)})" for item in stretches[:4]
             )
@@ -177,12 +177,12 @@ class Plan(NamedTuple):
 
 def compute(source: Source, options: Options) -> list[Map]:
     """The maps that the options ask for. NoData if the record has nothing of it, UsageError for too many pixels."""
-    found = guides.compute(source)
+    found = guides.compute(source, compat=options.compat)
     if not found:
         raise NoData(f"{source.name} has no snapshots", hint="nothing was monitored, or the recording just began")
     guide = chosen(found, options)
     times = time_range(guide, options)
-    sizes = (0, _largest(source, guide.series)) if options.by_temperature else None
+    sizes = (0, _largest(source, guide.series)) if options.by_temperature and not options.compat else None
     return draw(source, [Plan(guide, times, address_ranges(guide, options, sizes))], options)
 
 
@@ -516,6 +516,10 @@ def legend(drawn: Map, look: Look, term: Term) -> Iterator[str]:
         yield f"# access_frequency: {example} ({said})"
     (low, high), (begin, end) = drawn.addresses, drawn.times
     rows, columns = drawn.heat.shape
+    if look.compat:
+        # what is left over at the end is not drawn
+        high = low + (high - low) // columns * columns
+        end = begin + (end - begin) // rows * rows
     yield (
         f"# x-axis: {'size' if drawn.by_size and not look.compat else 'space'} {_range(low, high)}"
         f" ({units.size(high - low)})"

@@ -31,11 +31,20 @@ class Page(NamedTuple):
 
 
 def compute(
-    source: Source, footprints: Mapping[str, Values], functions: Sequence[str], *, rows: int, compat: bool
+    source: Source,
+    footprints: Mapping[str, Values],
+    functions: Sequence[str],
+    *,
+    rows: int,
+    compat: bool,
+    last_ns: int | None = None,
 ) -> Page:
-    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together."""
-    guides = guide.compute(source)
-    plans, left_out = _plans(guides)
+    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together.
+
+    With `last_ns` the maps are of so much time at the recording's end, or of all of it if it is shorter.
+    """
+    guides = guide.compute(source, compat=compat)
+    plans, left_out = _plans(guides, last_ns)
     maps = heatmap.draw(source, plans, heatmap.Options(resol=(rows, 80), compat=compat))
     exclude = 20 if compat and max((found.snapshots for found in guides), default=0) > 200 else 0
     sets = wss.compute(source, wss.Options(exclude=exclude))
@@ -46,7 +55,7 @@ def compute(
     return Page(maps, spreads, functions, left_out)
 
 
-def _plans(guides: Sequence[guide.Guide]) -> tuple[list[heatmap.Plan], int]:
+def _plans(guides: Sequence[guide.Guide], last_ns: int | None) -> tuple[list[heatmap.Plan], int]:
     """A map of each stretch, or of the hottest ones of all; how many are left out."""
     heats = sorted((stretch.heat for found in guides for stretch in found.stretches), reverse=True)
     least, room = heats[:_MOST_MAPS][-1] if heats else 0.0, _MOST_MAPS
@@ -55,7 +64,8 @@ def _plans(guides: Sequence[guide.Guide]) -> tuple[list[heatmap.Plan], int]:
         spans = [(one.start, one.end) for one in found.stretches if one.heat >= least][:room]
         room -= len(spans)
         if spans:
-            plans.append(heatmap.Plan(found, (found.start_ns, found.end_ns), spans))
+            begin = found.start_ns if last_ns is None else max(found.end_ns - last_ns, found.start_ns)
+            plans.append(heatmap.Plan(found, (begin, found.end_ns), spans))
     return plans, max(len(heats) - _MOST_MAPS, 0)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from damoctl.named import located
+from damoctl.named import all_located
 from damoctl.reports import footprints, load
 from damoctl.reports.frames import Series
 from damoctl.watch.model import Model
@@ -35,10 +35,9 @@ class RecordSource:
 
     def __init__(self, paths: Sequence[str], ctx: Context) -> None:
         given = list(paths) or [load.DEFAULT]
-        self._paths = located(given, ctx)
         self._ctx = ctx
         self.name = ", ".join(Path(path).name or path for path in given)
-        self._paths = located(self._paths, ctx)
+        self._paths = all_located(given, ctx)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
 

@@ -243,7 +243,15 @@ def _joined(found: Mapping[str, Any], snapshots: Sequence[tuple[Snapshot, int | 
     for snapshot, sample in snapshots:
         sample_us, aggr_us = _in_force(intervals, snapshot, sample)
         ready.append(
-            replace(snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters)
+            replace(
+                snapshot,
+                kdamond=kdamond,
+                context=context,
+                sample_us=sample_us,
+                aggr_us=aggr_us,
+                filters=filters,
+                sample_noted=sample is not None,
+            )
         )
     return Record(
         kdamond=kdamond,

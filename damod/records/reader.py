@@ -116,6 +116,17 @@ class RecordFile:
             raise BadRecord(f"{self.name} has no aggregation in it")
         return low, high
 
+    @property
+    def probes(self) -> bool:
+        """Whether regions may have hits of data attribute probes."""
+        contexts = (context for kdamond in self.meta.kdamonds for context in kdamond.get("contexts", ()))
+        return any(context.get("probes") for context in contexts)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the record tells of trace events that the kernel lost."""
+        return any(int(part["lost"].max()) > 0 for part in self.columns("lost"))
+
     def rest(self) -> None:
         """Give back memory that is needed for reading only, until it is read again."""
 
@@ -284,6 +295,16 @@ class _Parquet(RecordFile):
         if groups and not readable:
             raise BadRecord(f"{self.name} is damaged: no part of it can be read")
 
+    @property
+    def lost(self) -> bool:
+        # The footer is sure to be whole, and knows the greatest value of each part.
+        facts = self._read().metadata
+        place = [column.name for column in schema.COLUMNS].index("lost")
+        found = [facts.row_group(group).column(place).statistics for group in range(facts.num_row_groups)]
+        if all(item is not None and item.has_min_max for item in found):
+            return any(item.max > 0 for item in found)
+        return super().lost
+
     def _check(self, group: int) -> None:
         """ValueError if the bytes of a row group are not those that were written."""
         begin, end, wanted = self._sums[group]
@@ -371,6 +392,10 @@ class _Columns(RecordFile):
             for series, own in zip(self.meta.series, self._snapshots, strict=True)
         ]
 
+    @property
+    def lost(self) -> bool:
+        return any(snapshot.lost for own in self._snapshots for _, snapshot in own)
+
     def _held(self) -> Iterator[batch.Held]:
         for key, snapshot in merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0])):
             yield batch.hold(snapshot, key)
@@ -397,6 +422,15 @@ class _Segments(RecordFile):
             yield from part._batches(columns)
             self.warnings += part.warnings
             part.rest()
+
+    @property
+    def lost(self) -> bool:
+        for part in self._parts:
+            found = part.lost
+            part.rest()
+            if found:
+                return True
+        return False
 
     def close(self) -> None:
         for part in self._parts:
