@@ -34,9 +34,10 @@ from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
 from damod.records import batch, crc, damo_fast, damo_json, holding, schema
 from damod.records.holding import Holding
+from damod.records.parquet import parquet_footer
 from damod.records.schema import RecordMeta, Series
 from damod.records.stream import MAGIC, StreamReader
-from damod.records.writer import PART, ROWS_PER_BATCH, parquet_footer
+from damod.records.writer import PART, ROWS_PER_BATCH
 
 if TYPE_CHECKING:
     import numpy as np

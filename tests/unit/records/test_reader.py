@@ -227,9 +227,9 @@ def test_damaged_parquet(tmp_path: Path) -> None:
 
 def test_a_damaged_part_of_a_parquet_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one row group damaged the others are read, and a warning says so."""
-    from damod.records import writer
+    from damod.records import parquet
 
-    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 80)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 80)
     path = write(tmp_path, 0, 6)
     column = pq.ParquetFile(path).metadata.row_group(1).column(12)
     with path.open("r+b") as file:
