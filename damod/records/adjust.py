@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
 from damod.records import batch
-from damod.records.reader import RecordFile
+from damod.records.file import RecordFile
 from damod.records.schema import Series
 from damod.records.writer import ROWS_PER_BATCH
 

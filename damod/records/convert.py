@@ -19,8 +19,8 @@ from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, Conflict, DamodError, UsageError
 from damod.records import damo_plain, writer
 from damod.records.directory import Directory, refused
+from damod.records.file import RecordFile, as_lists
 from damod.records.parquet import write_parquet
-from damod.records.reader import RecordFile, as_lists
 from damod.records.schema import Series
 
 TYPES = ("parquet", "json_compressed", "json", "perf_script")
