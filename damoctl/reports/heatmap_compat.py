@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from damoctl.reports.choose import cut
 from damoctl.reports.canvas import heat_values
+from damoctl.reports.choose import cut
 from damoctl.reports.frames import Floats, Frame, Series, Source
 
 if TYPE_CHECKING:
