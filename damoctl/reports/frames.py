@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from damod.access.record import Intervals, Record
 
 if TYPE_CHECKING:
-    from damod.records.reader import RecordFile
+    from damod.records.file import RecordFile
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

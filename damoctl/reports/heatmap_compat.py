@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from damoctl.reports.canvas import heat_values
 from damoctl.reports.choose import cut
 from damoctl.reports.frames import Floats, Frame, Series, Source
 
@@ -57,8 +58,6 @@ def heats(
     options: Options,
 ) -> list[Floats]:
     """The pixels of each address range."""
-    from damoctl.reports.heatmap import heat_values
-
     sheets = [_Sheet(times, span, options.resol) for span in spans]
     before: int | None = None
     for frame in source.frames():
