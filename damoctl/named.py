@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from damoctl.context import Context
 
 
-def located(paths: Sequence[str], ctx: Context) -> list[str]:
-    """The paths, with names of recordings that the daemon knows replaced by where these are.
+def located(path: str, ctx: Context) -> str:
+    """The path, or where the recording of that name is; a file wins over a recording. Without a daemon it stays."""
+    return _located(path, ctx) if _may_be_name(path) else path
 
-    A file wins over a recording of the same name. Without a daemon names stay names.
-    """
-    return [_located(path, ctx) if _may_be_name(path) else path for path in paths]
+
+def all_located(paths: Sequence[str], ctx: Context) -> list[str]:
+    """`located` of each path."""
+    return [located(path, ctx) for path in paths]
 
 
 def _may_be_name(path: str) -> bool:

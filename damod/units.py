@@ -183,7 +183,9 @@ def size(value: float, *, raw: bool = False, digits: int = 3) -> str:
     """``1.366 GiB``. The unit changes strictly above its power (1 MiB is ``1024.000 KiB``), as damo's users know it."""
     if raw:
         return f"{int(value)}"
-    if value == U64_MAX:
+    # as damo, in floats: what is all but a power of two, or all but 2**64, is taken for it
+    value = float(value)
+    if value == U64_MAX + 1:
         return "max"
     for unit, shift in _BINARY:
         if value > 1 << shift:
@@ -231,7 +233,7 @@ def time(ns: float, *, raw: bool = False, raw_unit: str = "ns") -> str:
         return f"{int(hours)} h" + (f" {time(rest)}" if rest else "")
     if ns >= TIME_NS["m"]:
         minutes, rest = divmod(ns, TIME_NS["m"])
-        return f"{int(minutes)} m" + (f" {time(rest)}" if rest else "")
+        return f"{int(minutes)} m" + (f" {_fields(rest / TIME_NS['s'], 's')}" if rest else "")
     for unit in ("s", "ms", "us"):
         if ns >= TIME_NS[unit]:
             return _fields(ns / TIME_NS[unit], unit)

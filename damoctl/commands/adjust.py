@@ -58,11 +58,13 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         raise UsageError("--aggregate_interval 0: snapshots cannot be joined to nothing")
     mode = _mode(last("output_permission", "600"))
 
+    from damoctl.named import located
     from damoctl.reports import options
     from damod.access import measure, select
     from damod.records import convert
     from damod.records.adjust import Adjusted
-    from damod.records.reader import as_lists, open_record
+    from damod.records.file import as_lists
+    from damod.records.reader import open_record
 
     selection = options.selection(given, measure.DEFAULT_WEIGHTS)
 
@@ -72,7 +74,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         plain = (replace(one, regions=as_lists(one.regions)) for one in snapshots)
         return (snapshot for snapshot, _ in select.snapshots(plain, selection))
 
-    with open_record(last("input", "damon.data")) as record:
+    with open_record(located(last("input", "damon.data"), ctx)) as record:
         if select.needs_intervals(selection):
             _check_intervals(record)
         changes = [selected] if selection != select.Selection() else []

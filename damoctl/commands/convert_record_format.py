@@ -40,11 +40,12 @@ def run(argv: list[str], ctx: Context) -> int:
 
     from pathlib import Path
 
+    from damoctl.named import located
     from damod.errors import UsageError
     from damod.records import convert
     from damod.records.reader import open_record
 
-    with open_record(args.record_file) as record:
+    with open_record(located(args.record_file, ctx)) as record:
         if args.output_file is None and not Path(args.record_file).is_file():
             raise UsageError(
                 f"{args.record_file} cannot be converted in place: it is not one file", hint="give --output_file"

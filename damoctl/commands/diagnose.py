@@ -134,9 +134,10 @@ def _wrapped(text: str, width: int, first: str) -> list[str]:
 def _record(name: str, as_json: bool, ctx: Context) -> int:
     from damoctl.diagnose import record
     from damoctl.diagnose.finding import ordered, wrong
+    from damoctl.named import located
     from damod.records.reader import open_record
 
-    with open_record(name) as opened:
+    with open_record(located(name, ctx)) as opened:
         health = record.look(opened)
     findings = ordered(record.judge(health))
     if as_json:

@@ -64,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     verb("show", "one policy with its kdamonds and what they did").add_argument("name", metavar="POLICY")
     verb("cat", "what counts of a policy, each key with its file and line").add_argument("name", metavar="POLICY")
     check = verb("check", "what is wrong with policy files, without a daemon")
-    check.add_argument("file", nargs="*", metavar="FILE", help="policy files (default: all of the directories)")
+    check.add_argument(
+        "file", nargs="*", metavar="FILE", help="policy files, or directories of them (default: those that count)"
+    )
     check.add_argument("--kernel", metavar="RELEASE", help="also: what a kernel of this release lacks")
     check.add_argument("--policy-dir", action="append", metavar="DIR", help="look here instead of in /etc/damo.d & co.")
     verb("diff", "what a reload would change in the kernel")
@@ -323,12 +325,18 @@ def _check(args: argparse.Namespace, ctx: Context) -> int:
     if args.file == ["-"]:
         import sys
 
-        documents = [of_texts("policy", [("<stdin>", sys.stdin.read())])]
+        from damod.policy.text import MAX_BYTES
+
+        documents = [of_texts("policy", [("<stdin>", sys.stdin.read(MAX_BYTES + 1))])]
     elif args.file:
-        documents = [read(name) for name in args.file]
-        missing = [name for name in args.file if not _there(name)]
+        from pathlib import Path
+
+        missing = [name for name in args.file if not Path(name).exists()]
         if missing:
             raise NotFound(f"there is no file {missing[0]}", hint="`damoctl policy check` alone checks the directories")
+        documents = [
+            document for name in args.file for document in (load([name]) if Path(name).is_dir() else [read(name)])
+        ]
     else:
         documents = load(args.policy_dir or DIRECTORIES)
     rows = [{"name": item.name, "file": item.file, **_verdict(item, features)} for item in documents]
@@ -344,14 +352,8 @@ def _check(args: argparse.Namespace, ctx: Context) -> int:
         if not row["problems"] and not row["missing"]:
             ctx.print(f"{row['file']}: {row['name']} is right{f' for Linux {args.kernel}' if features else ''}")
     if not rows:
-        ctx.print(f"no policies in {', '.join(args.policy_dir or DIRECTORIES)}")
+        ctx.print(f"no policies in {', '.join(args.file or args.policy_dir or DIRECTORIES)}")
     return FOUND if wrong else 0
-
-
-def _there(name: str) -> bool:
-    from pathlib import Path
-
-    return Path(name).exists()
 
 
 def _verdict(document: Document, features: Any) -> dict[str, list[str]]:

@@ -144,6 +144,7 @@ def run(argv: list[str], ctx: Context) -> int:
 def _trace(args: argparse.Namespace, ctx: Context) -> Trace:
     import mmap
 
+    from damoctl.named import located
     from damoctl.replay.trace import Choice, compile_trace
     from damod.records.reader import open_record
 
@@ -157,7 +158,7 @@ def _trace(args: argparse.Namespace, ctx: Context) -> Trace:
         args.kdamond_idx, args.context_idx, args.tid, tuple(args.time_range) if args.time_range else None,
         [tuple(span) for span in args.address_range],
     )  # fmt: skip
-    with open_record(args.input) as record:
+    with open_record(located(args.input, ctx)) as record:
         trace = compile_trace(record.aggregations(), choice, page=mmap.PAGESIZE)
         for warning in dict.fromkeys(record.warnings):
             ctx.note(f"damoctl: {warning}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from damoctl.flags import access as flags
 from damoctl.flags import words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damoctl.reports import access, options
 from damod.access.record import Record, from_live
 from damod.access.snapshot import Snapshot
@@ -71,8 +71,8 @@ OPTIONS: tuple[Option, ...] = (
         (Word("script and arguments"),),
     ),
     Option(
-        ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
-        (Word("tool", choices=("damo",)),),
+        ("--compat",), "format", "Compute as damo (3.3, or 3.4) does, including what it gets wrong.",
+        (Word("tool", choices=flags.COMPAT),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
     Option(("--debug_damon",), "source", "Accepted for damo's users; the daemon's log has it.", hidden=True),
@@ -92,17 +92,16 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if "help" in given:
         ctx.term.write(usage())
         return 0
-    if any(name.startswith("ls_") for name in given):
-        raise UsageError(
-            "the keywords of formats are in the help",
-            hint="damoctl help access_format_options {record,snapshot,region}_format_keywords",
-        )
     compat = "compat" in given
-    shown = options.from_words(given, compat=compat)
+    listed = next((name.removeprefix("ls_") for name in given if name.startswith("ls_")), None)
+    if listed is not None:
+        ctx.print(f"use '{'damo' if compat else 'damoctl'} help access_format_options {listed}' instead")
+        return 0
+    shown = options.from_words(given, compat=compat, newest=compat and given["compat"][-1][0] == flags.NEWEST)
     if ctx.json:
         shown = replace(shown, as_json=True)
     paths, schemes = inputs(given)
-    paths = located(paths, ctx)
+    paths = all_located(paths, ctx)
     term = ctx.term
     if repeat(given)[1] != 1:
         term = term._replace(pager=False)
@@ -279,11 +278,14 @@ class Source:
         """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
         if shown.compat or shown.as_json or shown.raw_form or all(_small(path) for path in self._paths):
             return False
-        if any(_has_more(path) for path in self._paths):
-            return False
+        from damod.records import lean
+
+        lean.load()
         from damoctl.reports import bulk, load
 
         with load.opened(self._paths, self._ctx) as source:
+            if source.has_more:
+                return False
             found = bulk.outlines(source, shown)
             templates = bulk.layout(found, shown)
             if not bulk.can(shown, templates):
@@ -301,21 +303,6 @@ class Source:
                 for warning in file.warnings:
                     self._ctx.note(f"damoctl: {warning}")
         return found
-
-
-def _has_more(path: str) -> bool:
-    """Whether a record tells of lost events or probe hits, which the way of columns would leave out."""
-    from damod.records.reader import open_record
-
-    if path == "-":
-        return False  # can be read once only, and counts as small
-    with open_record(path) as file:
-        if file.type not in ("parquet", "arrow"):
-            return False
-        contexts = [context for kdamond in file.meta.kdamonds for context in kdamond.get("contexts", ())]
-        if any(context.get("probes") for context in contexts):
-            return True
-        return any(int(columns["lost"].max(initial=0)) > 0 for columns in file.columns("lost"))
 
 
 def _small(path: str) -> bool:

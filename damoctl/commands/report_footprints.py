@@ -40,7 +40,10 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     beside = f"{path}.mem_footprint"
     if Path(beside).is_file():  # the record was named, not its side file
         path = beside
-    found = footprints.compute(footprints.read(path), metrics, path)
+    entries = footprints.read(path)
+    found = footprints.compute(entries, metrics, path)
+    if metrics != ("sys_used",) and footprints.without_processes(entries):
+        ctx.note(f"damoctl: no process is in {path}, as none was monitored: vsz and rss are 0, and sys_used counts")
     look = spread.Look(
         points=given.points(spread.POINTS),
         by_time=given.one("sortby") == "time",
@@ -57,9 +60,18 @@ def run(argv: Sequence[str], ctx: Context) -> int:
             }
         )
     elif "plot" in given:
-        from damoctl.reports import plot
+        from damoctl.reports import chart
+        from damod import units
 
-        plot.distribution(list(found.values()), look, given.one("plot"), ", ".join(found), is_bytes=True)
+        chart.draw(
+            list(found.values()),
+            look,
+            given.one("plot"),
+            ", ".join(found),
+            ctx,
+            show=lambda value: units.size(value, raw=look.raw),
+            is_bytes=True,
+        )
     else:
         ctx.term.write(footprints.render(found, look))
     return 0

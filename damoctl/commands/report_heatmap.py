@@ -28,7 +28,7 @@ OPTIONS = (
     Option(("--tid",), "filter", "Target id.", (Word("id", "int"),)),
     Option(
         ("--resol",), "format", "Pixels in time and in addresses (default: 40 80, images 500 500).",
-        (Word("time", "count"), Word("addresses", "count")),
+        (Word("time", "count", most=20_000), Word("addresses", "count", most=20_000)),
     ),
     Option(
         ("--time_range",), "filter",
@@ -82,11 +82,12 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         options = edited
     with load.opened(given.inputs, ctx, compat=given.compat) as source:
         if "guide" in given or "guide_human" in given:
-            found = guide.compute(source)
+            found = guide.compute(source, compat=given.compat)
             if given.json:
                 ctx.print_json([item.to_plain() for item in found])
             else:
-                ctx.term.write(guide.render(found, raw="guide_human" not in given, compat=given.compat))
+                raw = "guide_human" not in given
+                ctx.term.write(guide.render(found, raw=raw, compat=given.compat, newest=given.newest))
             return 0
         maps = heatmap.compute(source, options)
     if not given.compat and not options.by_temperature:
@@ -157,8 +158,8 @@ def _options(given: Given, output: str) -> heatmap.Options:
     from damoctl.reports import heatmap
 
     resol = tuple(given.words("resol", (40, 80) if output == "stdout" else (500, 500)))
-    if min(resol) < 1 or max(resol) > 20_000:
-        raise UsageError(f"--resol {resol[0]} {resol[1]}: from 1 to 20,000 pixels")
+    if min(resol) < 1:
+        raise UsageError(f"--resol {resol[0]} {resol[1]}: a picture has a pixel at least")
     weights = [_number(word, "--temperature_weights") for word in given.words("temperature_weights", (1.0, 1.0))]
     return heatmap.Options(
         resol=(resol[0], resol[1]),

@@ -33,9 +33,9 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if given.json:
         ctx.print_json(spread.to_plain(found, look, "nr_regions"))
     elif "plot" in given:
-        from damoctl.reports import plot
+        from damoctl.reports import chart
 
-        plot.distribution(found, look, given.one("plot"), "number of regions", is_bytes=False)
+        chart.draw(found, look, given.one("plot"), "number of regions", ctx, show=str, is_bytes=False)
     else:
         ctx.term.write(nr_regions.render(found, look))
     return 0

@@ -42,7 +42,7 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if given.inputs:
         record, profile = given.inputs[-1], given.inputs[-1] + ".profile"
     if not Path(profile).exists():
-        raise NotFound(f"there is no profile {profile}", hint="damoctl record --profile makes one")
+        raise NotFound(f"there is no profile {profile}", hint="damoctl record --do_profile makes one")
     with load.opened([record], ctx, compat=given.compat) as source:
         found = times.compute(source, selection(given), compat=given.compat)
     if not found:

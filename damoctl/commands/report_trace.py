@@ -115,8 +115,7 @@ def _lines(given: Given, wanted: trace.Wanted, ctx: Context, stack: ExitStack) -
         return stack.enter_context(closing(_listen(wanted, given.one("timeout"), ctx)))
     from damoctl.reports import trace_files
 
-    (path,) = located([given.one("input")], ctx)
-    return trace_files.lines(path, stack)
+    return trace_files.lines(located(given.one("input"), ctx), stack)
 
 
 def _listen(wanted: trace.Wanted, timeout_s: float | None, ctx: Context) -> Generator[str, None, None]:

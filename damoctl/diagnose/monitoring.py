@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from damoctl.diagnose.facts import Facts
 from damoctl.diagnose.finding import Finding
+from damoctl.diagnose.rest import sleeping
 
 NEARLY = 0.95
 """This share of the most regions counts as all of them."""
@@ -15,9 +16,13 @@ _SURE_S = 10.0
 
 
 def blind(facts: Facts) -> Iterator[Finding]:
-    """Kdamonds that run and tell nothing."""
+    """Kdamonds that run and tell nothing, where they should."""
     for seen in facts.kdamonds:
-        if seen.snapshots is None and seen.blind:
+        if seen.snapshots is not None or not seen.blind:
+            continue
+        if why := sleeping(facts, seen):
+            yield Finding("not-monitoring", "note", seen.about, f"it monitors nothing now: {why[0]}", why[1])
+        else:
             yield Finding(
                 "no-snapshot", "warning", seen.about, f"nothing is seen of it: {seen.blind}",
                 "a long aggregation interval takes that long; else its target may have no memory, or be asleep",

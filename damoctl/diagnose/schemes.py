@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from damoctl.diagnose import rest
 from damoctl.diagnose.facts import Facts, Seen
 from damoctl.diagnose.finding import Finding, Level
 from damod import units
@@ -63,28 +64,13 @@ Reason = tuple[Level, str, str]
 
 
 def _paused(_: Facts, seen: Seen, __: Scheme) -> Reason | None:
-    if not seen.context.pause:
-        return None
-    return "note", "its context is paused", "`damoctl tune` without --pause_ctx lets it go on"
+    why = rest.paused(seen)
+    return ("note", *why) if why else None
 
 
 def _asleep(facts: Facts, _: Seen, scheme: Scheme) -> Reason | None:
-    """Its watermarks keep it asleep, as they are there for."""
-    marks, free = scheme.watermarks, facts.free_permil
-    if marks.metric == "none" or free is None:
-        return None
-    now = f"{free / 10:g} % of memory is free"
-    if free > marks.high_permil:
-        return "note", f"its watermarks keep it asleep: {now}, above high ({marks.high_permil / 10:g} %)", _AS_MEANT
-    if free < marks.low_permil:
-        return "note", f"its watermarks keep it asleep: {now}, below low ({marks.low_permil / 10:g} %)", _AS_MEANT
-    if free >= marks.mid_permil:
-        until = f"it wakes below mid ({marks.mid_permil / 10:g} %)"
-        return "note", f"its watermarks keep it asleep: {now}, and {until}", _AS_MEANT
-    return None
-
-
-_AS_MEANT = "as they are meant to; change the watermarks if it should work now"
+    why = rest.asleep(facts, scheme)
+    return ("note", *why) if why else None
 
 
 def _outside(_: Facts, seen: Seen, scheme: Scheme) -> Reason | None:

@@ -34,10 +34,16 @@ def kernels(option: Option) -> str:
     return "no released kernel has it" if option.since == "none" else f"Linux {option.since} or later"
 
 
+def bounds(option: Option) -> str:
+    """``at most 1,000``, of the option's numbers."""
+    most = max((word.most for word in option.words), default=0)
+    return f"at most {most:,}" if most else ""
+
+
 def remarks(option: Option) -> str:
     """What stands in brackets after the help text."""
     default = f"default: {option.default}" if option.default else ""
-    return "; ".join(filter(None, (raw_units(option), default, kernels(option))))
+    return "; ".join(filter(None, (raw_units(option), bounds(option), default, kernels(option))))
 
 
 def entry(option: Option, width: int = 100) -> list[str]:
@@ -169,6 +175,8 @@ Access rates: `5%`, `3 samples`, `50hz` (at the context's sampling interval). Ag
   `memcg_path` as null, and sizes that three decimals cannot hold with six or as bytes.
 - `args damon --raw` prints numbers in each field's own unit, so that they can be read back.
 - Nothing is ignored: what contradicts, or has no effect beside a whole spec, is an error.
+- A whole spec as text has at most 4 MiB, and as YAML neither aliases (`*name`) nor a key twice; `--nr_*` options
+  make at most 4,096 items. None of these is larger than what damod would take.
 """
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from damoctl.flags import access, words
 from damoctl.flags.option import Option, Word
-from damoctl.named import located
+from damoctl.named import all_located
 from damod.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ INPUT = Option(
 )  # fmt: skip
 JSON = Option(("--json",), "format", "Print the data as JSON.")
 COMPAT = Option(
-    ("--compat",), "format", "Compute as damo does, including what it gets wrong.", (Word("tool", choices=("damo",)),)
-)
+    ("--compat",), "format", "Compute as damo (3.3, or 3.4) does, including what it gets wrong.",
+    (Word("tool", choices=access.COMPAT),),
+)  # fmt: skip
 RAW = Option(("--raw_number",), "format", "Plain numbers: bytes, nanoseconds.")
 HELP = Option(("--help", "-h"), "format", "Show this help.")
 COMMON = (INPUT, JSON, COMPAT, HELP)
@@ -35,10 +36,13 @@ SORT = Option(
     (Word("order", choices=("time", "size")),), default="size",
 )  # fmt: skip
 PLOT = Option(
-    ("--plot", "-p"), "format", "Draw the distribution into an image file (pdf, png, jpeg, svg).",
+    ("--plot", "-p"), "format", "Draw the distribution: into an image file (pdf, png, jpeg, svg), or stdout.",
     (Word("file", "file"),),
 )  # fmt: skip
-BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
+BAR = Option(
+    ("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count", most=10_000),),
+    default="59",
+)  # fmt: skip
 EXCLUDE = Option(
     ("--exclude_samples",), "source", "Leave out so many snapshots at the beginning (20 with --compat damo).",
     (Word("number", "count"),), default="0",
@@ -53,6 +57,7 @@ class Given:
         self._ctx = ctx
         self.rest = rest
         self.compat = "compat" in found
+        self.newest = self.compat and found["compat"][-1][0] == access.NEWEST
         self.json = "json" in found or ctx.json
         self.found = found
 
@@ -74,19 +79,13 @@ class Given:
     @property
     def inputs(self) -> list[str]:
         """The records, with those that were given by name located."""
-        return located([path for use in self.every("input") for path in use], self._ctx)
+        return all_located([path for use in self.every("input") for path in use], self._ctx)
 
     def points(self, default: Sequence[int]) -> Sequence[int]:
         """The percentiles of --range."""
         if "range" not in self:
             return default
-        start, stop, step = self.words("range")
-        if step == 0:
-            raise UsageError("--range: a step of 0 never ends")
-        found = range(start, stop, step)
-        if not found or min(found) < 0:
-            raise UsageError(f"--range {start} {stop} {step}: no percentile in it", hint="as in --range 0 101 25")
-        return found
+        return access.percentiles("--range", self.words("range"), least=0)
 
 
 def read(
@@ -114,6 +113,11 @@ def read(
             f"report {report} takes no {' '.join(line.rest[most:])!r}",
             hint="a record is given with --input" if records else f"damoctl report {report} --help",
         )
+    if COMMON in tables:
+        # Now, since what such a report imports next loads numpy as it comes.
+        from damod.records import lean
+
+        lean.load()
     return given
 
 

@@ -18,7 +18,7 @@ from damoctl.reports.styles import Templates
 from damoctl.reports.view import RecordView, SnapshotView, temperatures
 from damoctl.term.term import Term
 from damod.access import measure, select
-from damod.access.record import Record
+from damod.access.record import Record, age_us
 from damod.access.snapshot import Snapshot
 from damod.errors import NoData
 
@@ -39,22 +39,29 @@ class Report(NamedTuple):
 
 def compute(records: Sequence[Record], options: Options, *, live: bool = False) -> Report:
     """What to show of `records`. NoData if they cannot answer what the options ask for."""
-    if not (options.as_json or options.raw_form) or select.needs_intervals(options.selection):
+    selection = options.selection
+    # damo drops what it cannot tell of such records
+    dropped = options.compat and not selection.temperatures
+    plain = options.raw_form or (options.as_json and not _is_distribution(options))
+    if not plain or (select.needs_intervals(selection) and not dropped):
         _check_intervals(records)
     found, totals = [], []
     # Temperatures of probe hits are none that `select` knows.
-    selection = options.selection if options.attrs is None else options.selection._replace(temperatures=())
+    # damo takes the temperatures that are to be kept for those of accesses
+    if options.attrs is not None and not options.compat:
+        selection = selection._replace(temperatures=())
     for record in records:
-        kept, total = select.apply(_tidy(record, merge=live and options.merge), selection, compat=options.compat)
-        if options.attrs is not None and options.selection.temperatures:
+        tidy = _tidy(record, merge=live and options.merge, known=options.compat)
+        kept, total = select.apply(tidy, selection, compat=options.compat)
+        if options.attrs is not None and options.selection.temperatures and not options.compat:
             kept = _by_temperature(kept, options)
             total = [snapshot.regions.total_bytes() for snapshot in kept.snapshots]
-        if kept.snapshots:
+        if kept.snapshots or options.compat:
             found.append(kept)
             totals.append(total)
-    if records and any(record.snapshots for record in records) and not found:
+    if any(record.snapshots for record in records) and not any(totals) and not options.compat:
         raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
-    known = styles.facts(found)
+    known = styles.facts(found, compat=options.compat)
     if options.attrs is None:
         layout = styles.templates(
             options.style,
@@ -62,12 +69,18 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
             region_box=options.region_box,
             total_sz_only=options.total_sz_only,
             compat=options.compat,
+            stats=options.newest,
         )
     else:
         from damoctl.reports import attrs
 
         layout = attrs.layout(options.style, known, total_sz_only=options.total_sz_only)
-    templates = styles.apply_edits(layout, options.edits)
+    edits = options.edits
+    if options.compat and options.region_box:
+        # damo puts its boxes over whatever was asked for
+        edits = [edit for edit in edits if edit[1] not in ("region", "snapshot_tail")]
+    named = styles.HITS_LEGEND if options.attrs is None else attrs.legend(known)
+    templates = styles.apply_edits(layout, edits, compat=options.compat, legend=named)
     boxed = (
         "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
     )
@@ -83,13 +96,15 @@ def _check_intervals(records: Sequence[Record]) -> None:
             )
 
 
-def _tidy(record: Record, *, merge: bool) -> Record:
-    """Regions by address; live ones merged."""
+def _tidy(record: Record, *, merge: bool, known: bool) -> Record:
+    """Regions by address; live ones merged. With `known` no byte passed where a record does not tell, as in damo."""
 
     def tidy(snapshot: Snapshot) -> Snapshot:
         regions = select.by_address(snapshot.regions)
         if merge:
             regions = measure.merged(regions)
+        if known and regions.sz_filter_passed is None:
+            regions = replace(regions, sz_filter_passed=[0] * len(regions))
         return snapshot if regions is snapshot.regions else replace(snapshot, regions=regions)
 
     return replace(record, snapshots=[tidy(snapshot) for snapshot in record.snapshots])
@@ -115,7 +130,7 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
             if not len(regions):
                 continue
             for least_most, column in (
-                (ages, measure.ages_us(set(regions.age), snapshot.aggr_us)),
+                (ages, measure.ages_us(set(regions.age), age_us(record, snapshot, compat=options.compat))),
                 (
                     rates,
                     measure.percents(
@@ -134,10 +149,13 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
 def render(report: Report, term: Term) -> Iterator[str]:
     """The lines of the report; an item may be a block of several lines."""
     options, templates = report.options, report.templates
+    if _is_distribution(options):
+        yield from _distributions(report)
+        return
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(report.records, raw=options.raw, compat=options.compat)
+        yield from json_lines(report.records, raw=options.raw, totals=report.totals if options.compat else None)
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form
@@ -149,7 +167,7 @@ def render(report: Report, term: Term) -> Iterator[str]:
         if templates.record_head:
             yield _block(templates.record_head, RECORD, view, options)
         for index, (snapshot, total) in enumerate(zip(record.snapshots, totals, strict=True)):
-            if index:
+            if index and not options.total_sz_only:
                 yield ""
             shown = SnapshotView(view, snapshot, total, report.bounds)
             if templates.snapshot_head:
@@ -160,6 +178,43 @@ def render(report: Report, term: Term) -> Iterator[str]:
                 yield _block(templates.snapshot_tail, SNAPSHOT, shown, options)
         if templates.record_tail:
             yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _is_distribution(options: Options) -> bool:
+    """Whether JSON of a histogram or of percentiles is wanted; damo (`compat`) gives its regions all the same."""
+    return options.as_json and not options.compat and options.style.endswith(("-sz-hist", "-percentiles"))
+
+
+def _distributions(report: Report) -> Iterator[str]:
+    """A JSON list of records with their snapshots' histograms or percentiles, times and sizes as plain numbers."""
+    import json
+
+    from damoctl.reports import distribution
+
+    found = []
+    for record, totals in zip(report.records, report.totals, strict=True):
+        view = RecordView(record, report.options, report.templates, color=False)
+        found.append(
+            {
+                "kdamond_idx": record.kdamond,
+                "context_idx": record.context,
+                "scheme_idx": record.scheme,
+                "target_id": record.target_id,
+                "style": report.options.style,
+                "snapshots": [
+                    {
+                        "start_time": snapshot.start_ns + snapshot.wall_offset_ns,
+                        "end_time": snapshot.end_ns + snapshot.wall_offset_ns,
+                        "total_bytes": total,
+                        **distribution.to_plain(
+                            SnapshotView(view, snapshot, total, report.bounds), report.options.style
+                        ),
+                    }
+                    for snapshot, total in zip(record.snapshots, totals, strict=True)
+                ],
+            }
+        )
+    yield json.dumps(found, indent=4)
 
 
 def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword]:

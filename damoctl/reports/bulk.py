@@ -11,21 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from damoctl.reports import glyphs, styles
+from damoctl.reports import glyphs, heat_lines, styles
 from damoctl.reports.access import _block, _parts
 from damoctl.reports.base import texts
 from damoctl.reports.choose import Chooser, temperatures
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
 from damoctl.reports.frames import Frame, Ints, Series, Source
-from damoctl.reports.glyphs import Glyphs
+from damoctl.reports.glyphs import Cells, Lines
 from damoctl.reports.options import Options
 from damoctl.reports.styles import PAGE_FILTERS, Facts, Templates
 from damoctl.reports.view import RecordView, SnapshotView
-from damoctl.term import heat as colors
 from damoctl.term.term import Term
 from damod import units
 from damod.access.record import Record
@@ -134,11 +133,11 @@ def render(
         if templates.record_head:
             yield _block(templates.record_head, RECORD, view, options)
         chooser = Chooser(options.selection)
-        shown = False
+        shown, lines = False, Lines()
         for frame in _small(source, series):
             kept, snapshots = chooser(frame)
-            for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view):
-                if shown:
+            for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view, lines):
+                if shown and not options.total_sz_only:
                     yield ""
                 shown = True
                 if block:
@@ -157,7 +156,7 @@ def _small(source: Source, series: Series) -> Iterator[Frame]:
             yield frame.slice(low, min(low + step, len(frame)))
 
 
-def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> Iterator[str]:
+def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView, lines: Lines) -> Iterator[str]:
     """The text of each chosen snapshot of a frame."""
     options, templates = view.options, view.templates
     wanted = chosen.tolist()
@@ -165,7 +164,7 @@ def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView) -> 
     tails = _template(templates.snapshot_tail, frame, by_address, view, wanted)
     bodies: Sequence[str] = [""] * len(frame)
     if templates.region and len(frame.start):
-        bodies = glyphs.text(_line(templates.region, frame, options), frame.first)
+        bodies = lines.text(_line(templates.region, frame, options), frame.first)
     for place, index in enumerate(wanted):
         body = bodies[index]
         parts = [heads[place]] if heads else []
@@ -201,25 +200,21 @@ def _ordered(frame: Frame, options: Options) -> Frame:
 # regions
 
 
-def _line(template: str, frame: Frame, options: Options) -> list[Glyphs]:
-    count = len(frame.start)
-    columns = []
-    for part in _parts(template, REGION):
-        if isinstance(part, str):
-            if part:
-                columns.append(glyphs.literal(part, count))
-        else:
-            columns.append(_REGION[part.name](frame, options, options.min_chars.get(part.name, 0)))
-    return columns
+def _line(template: str, frame: Frame, options: Options) -> list[Cells | str]:
+    return [
+        part if isinstance(part, str) else _REGION[part.name](frame, options, options.min_chars.get(part.name, 0))
+        for part in _parts(template, REGION)
+    ]
 
 
-def _sizes(column: Ints, options: Options, width: int) -> Glyphs:
-    if options.raw or int(column.max()) >= 2**53:
-        return glyphs.distinct(column, lambda value: units.size(value, raw=options.raw), width)
+def _sizes(column: Ints, options: Options, width: int) -> Cells:
+    if options.raw or int(column.max()) >= 2**53 or int(column.min()) < 0:
+        # Addresses above 2**63 stand as negative numbers in columns.
+        return glyphs.distinct(column, lambda value: units.size(value & units.U64_MAX, raw=options.raw), width)
     return glyphs.sizes(column, width)
 
 
-def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Glyphs:
+def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Cells:
     """What depends on the intervals too: `show(value, sample_us, aggr_us)`."""
     if (frame.aggr_us == frame.aggr_us[0]).all() and (frame.sample_us == frame.sample_us[0]).all():
         sample, aggr = int(frame.sample_us[0]), int(frame.aggr_us[0])
@@ -229,21 +224,21 @@ def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], w
     return glyphs.known([show(*row) for row in values.tolist()], index.reshape(-1), width)
 
 
-def _passed(frame: Frame, options: Options, width: int) -> Glyphs:
+def _passed(frame: Frame, options: Options, width: int) -> Cells | str:
     if frame.passed is None:
-        return glyphs.literal("N/A".ljust(width), len(frame.start))
+        return "N/A".ljust(width)
     return _sizes(frame.passed, options, width)
 
 
-def _vmas(frame: Frame, options: Options, width: int) -> Glyphs:
+def _vmas(frame: Frame, options: Options, width: int) -> Cells | str:
     if options.vmas is None:
-        return glyphs.literal("-".ljust(width), len(frame.start))
+        return "-".ljust(width)
     spaces = options.vmas.of(frame.series.target_id)
     spans, index = np.unique(np.stack((frame.start, frame.end), axis=1), axis=0, return_inverse=True)
     return glyphs.known([spaces.name(*span) for span in spans.tolist()], index.reshape(-1), width)
 
 
-_REGION: dict[str, Callable[[Frame, Options, int], Glyphs]] = {
+_REGION: dict[str, Callable[[Frame, Options, int], Cells | str]] = {
     "<index>": lambda frame, options, width: glyphs.whole(
         np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), width
     ),
@@ -338,96 +333,8 @@ def _bandwidth(frame: Frame, view: RecordView) -> Callable[[int], str]:
 def _heatmap(frame: Frame, view: RecordView) -> Callable[[int], str]:
     """Heatmaps of all snapshots whose regions do not overlap; the others' one by one."""
     slow = SNAPSHOT["<heatmap>"].show
-    quick = heat_lines(frame, view)
-    return lambda index: quick[index] if quick[index] is not None else slow(_snapshot_view(frame, view, index))
-
-
-def heat_lines(frame: Frame, view: RecordView) -> list[Any]:
-    """`<heatmap>` of each snapshot, as `measure.heat_line` computes it; None where that has to be asked.
-
-    Regions are cut where a column begins; each piece adds its bytes times its temperature to its column. Products have
-    74 bits, so long doubles (64 bits, rounded once more to a double) are as good as exact.
-    """
-    options = view.options
-    width, count = options.heatmap_width, len(frame)
-    made: list[Any] = [None] * count
-    regions = np.diff(frame.first)
-    if options.heatmap_static or not len(frame.start):
-        return made
-    overlaps = np.zeros(count, dtype=bool)
-    inside = np.ones(max(len(frame.start) - 1, 0), dtype=bool)
-    inner = frame.first[1:-1]
-    inside[inner[(inner > 0) & (inner < len(frame.start))] - 1] = False
-    wrong = np.flatnonzero((frame.start[1:] < frame.end[:-1]) & inside)
-    snapshot = frame.snapshot()
-    overlaps[snapshot[wrong]] = True
-    span = frame.sums(frame.sizes)
-    base = frame.start[np.minimum(frame.first[:-1], len(frame.start) - 1)]
-    fits = (regions > 0) & ~overlaps & (span > 0) & (span < 2**52 // max(width, 1))
-    reach = np.zeros(count, dtype=np.int64)
-    reach[regions > 0] = frame.end[frame.first[1:][regions > 0] - 1] - base[regions > 0]
-    fits &= reach < 2**62 // max(width, 1)
-    if not fits.all():
-        frame_rows = fits[snapshot]
-    else:
-        frame_rows = np.ones(len(frame.start), dtype=bool)
-    heats = temperatures(frame, options.weights)
-    rows = np.flatnonzero(frame_rows & (frame.end > frame.start))
-    shot = snapshot[rows]
-    low = frame.start[rows] - base[shot]
-    high = frame.end[rows] - base[shot]
-    spans = span[shot]
-    first_cell, last_cell = low * width // spans, (high - 1) * width // spans
-    pieces = last_cell - first_cell + 1
-    owner = np.repeat(np.arange(len(rows)), pieces)
-    cell = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + first_cell[owner]
-    begin = -(-cell * spans[owner] // width)
-    finish = -(-(cell + 1) * spans[owner] // width)
-    bytes_in = np.minimum(high[owner], finish) - np.maximum(low[owner], begin)
-    keep = bytes_in > 0
-    owner, cell, bytes_in = owner[keep], cell[keep], bytes_in[keep]
-    if not len(cell):
-        return made
-    whose = shot[owner]
-    change = np.flatnonzero((cell[1:] != cell[:-1]) | (whose[1:] != whose[:-1])) + 1
-    heads = np.concatenate(([0], change))
-    weight = np.add.reduceat(bytes_in.astype(np.longdouble) * heats[rows][owner], heads)
-    values = (weight / np.add.reduceat(bytes_in, heads)).astype(np.float64)
-    cell, whose = cell[heads], whose[heads]
-    bounds = np.searchsorted(whose, np.arange(count + 1))
-    there = np.flatnonzero(np.diff(bounds) > 0)
-    lowest = np.minimum.reduceat(values, bounds[there])
-    highest = np.maximum.reduceat(values, bounds[there])
-    unit = (highest - lowest) / 9
-    unit = np.where(unit != 0, unit, np.where(highest != 0, highest / 9, 1.0))
-    each = np.repeat(np.arange(len(there)), np.diff(bounds)[there])
-    levels = ((values - lowest[each]) / unit[each]).astype(np.int64)
-    gaps = np.diff(cell, prepend=0) - 1
-    gaps[bounds[there]] = 0
-    text = (levels + ord("0")).astype(np.uint8).tobytes().decode()
-    shades = levels.tolist()
-    all_cuts = np.flatnonzero(gaps)
-    cut_bounds = np.searchsorted(all_cuts, bounds).tolist()
-    cut_places, widths, edges = all_cuts.tolist(), gaps[all_cuts].tolist(), bounds.tolist()
-    for place, index in enumerate(there.tolist()):
-        if not fits[index]:
-            continue
-        left, right = edges[index], edges[index + 1]
-        drawn, at = [], left
-        for which in range(cut_bounds[index], cut_bounds[index + 1] + 1):
-            stop = cut_places[which] if which < cut_bounds[index + 1] else right
-            if view.color:
-                drawn.append(colors.digits(shades[at:stop], options.heatmap_colorset, color=True))
-            else:
-                drawn.append(text[at:stop])
-            if stop < right:
-                gap = widths[which]
-                drawn.append("[...]" if gap > 4 else "." * gap)
-            at = stop
-        least, most = (units.number(value, raw=options.raw) for value in (float(lowest[place]), float(highest[place])))
-        column = units.size(int(span[index]) / width, raw=options.raw)
-        made[index] = f"{''.join(drawn)}\n# min/max temperatures: {least}, {most}, column size: {column}"
-    return made
+    quick = heat_lines.texts(frame, view.options, color=view.color)
+    return lambda index: quick[index] or slow(_snapshot_view(frame, view, index))
 
 
 _SNAPSHOT: dict[str, Callable[[Frame, RecordView], Callable[[int], str]]] = {

@@ -38,7 +38,8 @@ def _edges(metric: str, values: Sequence[int], options: Options) -> list[tuple[i
         except ValueError as exc:
             raise UsageError(f"--hist_ranges: {exc}") from exc
         edges = list(zip(found[::2], found[1::2], strict=True))
-        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate else edges
+        # damo does not cumulate over bins that were given
+        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate and not options.compat else edges
     return measure.bin_edges(
         min(values),
         max(values),
@@ -48,16 +49,47 @@ def _edges(metric: str, values: Sequence[int], options: Options) -> list[tuple[i
     )
 
 
+def _bins(view: SnapshotView, metric: str, amounts: Sequence[int] | None) -> list[measure.Bin]:
+    """The histogram of amounts (bytes of each region) by the metric; empty if there is no region."""
+    values = view.metric(metric)
+    if amounts is None or not values:
+        return []
+    return measure.histogram(values, amounts, _edges(metric, values, view.options))
+
+
+def _points(view: SnapshotView, metric: str, amounts: Sequence[int] | None) -> list[int]:
+    """The metric at the wanted percentiles of the amounts; empty if there is no region."""
+    if amounts is None:
+        return []
+    pick = measure.percentiles_by_steps if view.options.compat else measure.percentiles
+    return pick(view.metric(metric), amounts, view.options.points)
+
+
+def to_plain(view: SnapshotView, style: str) -> dict[str, Any]:
+    """What a style of distributions shows of a snapshot, as plain values: bytes, microseconds, temperatures."""
+    metric, _, kind = style.partition("-")
+    found: dict[str, Any] = {"unit": "us" if metric == "recency" else "temperature"}
+    for name, amounts in (("total", view.sizes), ("df_passed", view.regions.sz_filter_passed)):
+        if kind == "sz-hist":
+            bins = _bins(view, metric, amounts)
+            found[name] = [{"start": item.start, "end": item.end, "bytes": item.amount} for item in bins]
+        else:
+            points = zip(view.options.points, _points(view, metric, amounts), strict=False)
+            found[name] = [{"percentile": point, "value": value} for point, value in points]
+        if amounts is None:
+            del found[name]
+    return found
+
+
 def histogram(metric: str, *, passed: bool = False) -> Callable[[SnapshotView], str]:
     """What shows the bytes (or those that passed the filters) of a snapshot by a metric."""
 
     def show(view: SnapshotView) -> str:
         options = view.options
         amounts = view.regions.sz_filter_passed if passed else view.sizes
-        values = view.metric(metric)
-        if amounts is None or not values:
+        bins = _bins(view, metric, amounts)
+        if not bins:
             return "n/a (no region)"
-        bins = measure.histogram(values, amounts, _edges(metric, values, options))
         text = _show(metric, options)
         spans = [f"[{text(item.start)}, {text(item.end)})" for item in bins]
         heights = [units.size(item.amount, raw=options.raw) for item in bins]
@@ -77,11 +109,12 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
     def show(view: SnapshotView) -> str:
         options = view.options
         amounts = view.regions.sz_filter_passed if passed else view.sizes
-        found = [] if amounts is None else measure.percentiles(view.metric(metric), amounts, options.points)
+        found = _points(view, metric, amounts)
         if metric == "recency":
             legend = "<idle time (us)>" if options.raw else "<idle time>"
         else:
-            legend = f"<temperature (weights: {[0, *options.weights[1:]]})>"
+            weights = [*options.weights] if options.compat else [0, *options.weights[1:]]
+            legend = f"<temperature (weights: {weights})>"
         head = f"<{'df-passed ' if passed else ''}percentile> {legend}"
         if not found:
             return f"{head}\nn/a (no region)"
@@ -94,7 +127,7 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
             [head]
             + [
                 f"{point:>{first}}  {value:>{second}}  {bar(count, _WIDTH)}"
-                for point, value, count in zip(options.points, shown, stars, strict=True)
+                for point, value, count in zip(options.points, shown, stars, strict=False)
             ]
         )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from damod.access.record import Intervals, Record
 
 if TYPE_CHECKING:
-    from damod.records.reader import RecordFile
+    from damod.records.file import RecordFile
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -146,6 +146,11 @@ class Source:
         """
         raise NotImplementedError
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the recording tells of what frames have no column for: lost events or hits of probes."""
+        return False
+
     def intervals(self, series: Series) -> Intervals | None:
         """The intervals that were set for a series; None where the recorder did not note them."""
         raise NotImplementedError
@@ -198,6 +203,10 @@ class Opened(Source):
                 known = {series.key: series for series in file.series}
                 yield from self._cut({name: rows.column(name).to_numpy() for name in columns}, known)
 
+    @property
+    def has_more(self) -> bool:
+        return any(file.lost or file.probes for file in self._files)
+
     def _cut(self, rows: Mapping[str, Any], known: Mapping[Any, Any]) -> Iterator[Frame]:
         """One frame per series of a batch of rows."""
         keys = [rows[name] for name in _KEY]
@@ -205,9 +214,14 @@ class Opened(Source):
             if len(keys[0]):
                 yield self._frame(rows, tuple(int(key[0]) for key in keys), known)
             return
-        for found in sorted(set(zip(*(key.tolist() for key in keys), strict=True))):
-            mask = np.logical_and.reduce([key == value for key, value in zip(keys, found, strict=True)])
-            yield self._frame({name: column[mask] for name, column in rows.items()}, found, known)
+        # stable, so that each series' rows stay in their order
+        order = np.lexsort(tuple(reversed(keys)))
+        change = np.zeros(len(order) - 1, dtype=bool)
+        for key in keys:
+            change |= key[order[1:]] != key[order[:-1]]
+        for places in np.split(order, np.flatnonzero(change) + 1):
+            found = tuple(int(key[places[0]]) for key in keys)
+            yield self._frame({name: column[places] for name, column in rows.items()}, found, known)
 
     def _frame(self, rows: Mapping[str, Any], key: tuple[int, ...], known: Mapping[Any, Any]) -> Frame:
         facts = known.get(key)
@@ -221,6 +235,10 @@ class Opened(Source):
         regions = {
             name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows
         }
+        for name in ("start", "end"):
+            # addresses of 2^63 and more are stored as what they are with a sign; here the greatest stands for them
+            if name in regions and len(regions[name]) and regions[name].min() < 0:
+                regions[name] = np.where(regions[name] < 0, I64_MAX, regions[name])
         counts = regions.get("nr_accesses")
         if counts is None:  # no column of regions was asked for
             regions = dict.fromkeys(("start", "end", "nr_accesses"), np.zeros(0, dtype=np.int64))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from damoctl.reports.canvas import heat_values
+from damoctl.reports.choose import cut
 from damoctl.reports.frames import Floats, Frame, Series, Source
 
 if TYPE_CHECKING:
@@ -29,23 +31,23 @@ class _Sheet:
         self.heat: Floats = np.full(resol, np.nan)
 
     def add(self, begin: int, finish: int, start: int, stop: int, value: float) -> None:
-        """Add a region to the pixels that it overlaps."""
-        if start >= self.high or stop <= self.low or begin >= self.end or finish <= self.begin:
+        """Add a region to the pixels that it overlaps, or only touches at its end."""
+        if start >= self.high or stop <= self.low:
             return
-        first = max((begin - self.begin) // self.tall, 0)
-        last = min(-((self.begin - finish) // self.tall), self.rows)
-        left = max((start - self.low) // self.wide, 0)
-        right = min(-((self.low - stop) // self.wide), self.columns)
+        # cut towards zero, so that what ended up to one pixel before the first row takes heat from it
+        first, last = (int((time - self.begin) / self.tall) for time in (begin, finish))
+        left, right = (int((at - self.low) / self.wide) for at in (start, stop))
         area = self.tall * self.wide
-        for row in range(first, last):
+        for row in range(max(first, 0), min(last, self.rows - 1) + 1):
             at = self.begin + row * self.tall
             time = min(finish, at + self.tall) - max(begin, at)
-            for column in range(left, right):
+            for column in range(max(left, 0), min(right, self.columns - 1) + 1):
                 place = self.low + column * self.wide
                 space = min(stop, place + self.wide) - max(start, place)
                 before = self.heat[row, column]
-                more = value * time * space / area
-                self.heat[row, column] = more if np.isnan(before) else before + more
+                # in this order, for the last digit
+                sums = (0.0 if np.isnan(before) else float(before)) * area + value * time * space
+                self.heat[row, column] = sums / area
 
 
 def heats(
@@ -56,22 +58,40 @@ def heats(
     options: Options,
 ) -> list[Floats]:
     """The pixels of each address range."""
-    from damoctl.reports.heatmap import by_temperature, heat_values
-
     sheets = [_Sheet(times, span, options.resol) for span in spans]
     before: int | None = None
     for frame in source.frames():
         if frame.series != series:
             continue
-        if options.by_temperature:
-            frame = by_temperature(frame, options.weights)
         known = bool(len(frame)) and bool((frame.aggr_us > 0).all())
-        values = heat_values(frame, known=False, df_passed=options.df_passed).tolist()
         for sheet in sheets:
-            _draw(sheet, frame, values, before, known=known)
+            shown = by_temperature(frame, (sheet.low, sheet.high), options.weights) if options.by_temperature else frame
+            if options.df_passed and shown.passed is None:
+                values = [0.0] * len(shown.start)
+            else:
+                values = heat_values(shown, known=False, df_passed=options.df_passed).tolist()
+            _draw(sheet, shown, values, before, known=known)
         if len(frame):
             before = int(frame.end_ns[-1])
     return [sheet.heat for sheet in sheets]
+
+
+def by_temperature(frame: Frame, span: tuple[int, int], weights: tuple[float, float]) -> Frame:
+    """The parts of regions in an address range, of each snapshot the coldest first and without gaps from its start."""
+    found = cut(frame, [span])
+    sample, aggr = (found.per_region(np.maximum(column, 1)) for column in (found.sample_us, found.aggr_us))
+    percent = (found.nr_accesses * 100 / (aggr / sample)).astype(np.int64)
+    heats = percent * weights[0] + np.maximum(found.age, 0) * aggr * weights[1]
+    order = np.lexsort((np.where(percent > 0, heats, -heats), found.snapshot()))
+    sizes = found.sizes[order]
+    ends = np.cumsum(sizes)
+    if len(ends):
+        ends = ends - found.per_region(np.concatenate(([0], ends))[found.first[:-1]]) + span[0]
+    return Frame(
+        found.series, found.first, found.start_ns, found.end_ns, found.sample_us, found.aggr_us,
+        ends - sizes, ends, found.nr_accesses[order], found.age[order],
+        None if found.passed is None else found.passed[order], found.wall_offset_ns,
+    )  # fmt: skip
 
 
 def _draw(sheet: _Sheet, frame: Frame, values: Sequence[float], before: int | None, *, known: bool) -> None:

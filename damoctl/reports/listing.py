@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from damod import units
 from damod.access.record import Record
@@ -13,9 +14,11 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
 
     With `hits` those of the probes take the place of samples, behind the age.
     """
+    shown = False
     for record in records:
         if not record.snapshots:
             continue
+        shown = True
         base = record.snapshots[0].start_ns
         yield f"base_time_absolute: {units.time(base + record.snapshots[0].wall_offset_ns, raw=raw)}"
         yield f"data source: {record.data_source}"
@@ -29,7 +32,7 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
             regions = snapshot.regions
             yield f"nr_regions: {len(regions)}"
             if hits:
-                yield "# start_addr     end_addr        length   age probe_hits"
+                yield "# start_addr     end_addr        length    age probe_hits"
                 rows = regions.probe_hits or [()] * len(regions)
                 for low, high, age, row in zip(regions.start, regions.end, regions.age, rows, strict=True):
                     size = units.size(high - low, raw=raw)
@@ -42,18 +45,27 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
             ):
                 yield f"{low:012x}-{high:012x} ({units.size(high - low, raw=raw):>12}) {samples:11d} {age:5d}"
             yield ""
+    if shown:
         yield ""
 
 
-def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterator[str]:
+def json_lines(records: Sequence[Record], *, raw: bool, totals: Sequence[Sequence[int]] | None = None) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
+
+    With the `totals` of each snapshot of each record, as damo prints it.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
     """
     import json
     from dataclasses import replace
 
-    from damod.records.damo_json import plain_snapshot, to_plain
+    from damod.records.damo_plain import plain_snapshot, to_plain
+
+    frame_of: Callable[..., dict[str, Any]] = to_plain
+    if totals is not None:
+        from damoctl.reports.json_compat import plain_record, plain_shot
+
+        frame_of = plain_record
 
     def block(value: object, depth: int) -> str:
         indent = " " * depth
@@ -64,7 +76,7 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
         return
     yield "["
     for index, record in enumerate(records):
-        frame = block(to_plain(replace(record, snapshots=()), raw=raw), 4)
+        frame = block(frame_of(replace(record, snapshots=()), raw=raw), 4)
         comma = "," if index < len(records) - 1 else ""
         if not record.snapshots:
             yield frame + comma
@@ -74,6 +86,10 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
         yield before + '"snapshots": ['
         last = len(record.snapshots) - 1
         for number, snapshot in enumerate(record.snapshots):
-            yield block(plain_snapshot(snapshot, raw=raw, compat=compat), 12) + ("," if number < last else "")
+            if totals is None:
+                plain = plain_snapshot(snapshot, raw=raw)
+            else:
+                plain = plain_shot(record, snapshot, totals[index][number], raw=raw)
+            yield block(plain, 12) + ("," if number < last else "")
         yield " " * 8 + "]" + after + comma
     yield "]"

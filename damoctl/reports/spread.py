@@ -32,7 +32,7 @@ class Look:
     all_values: bool = False
 
 
-def at_points(values: Ints, points: Sequence[int], *, by_time: bool) -> list[int]:
+def at_points(values: Ints, points: Sequence[float], *, by_time: bool) -> list[int]:
     """The value at each percentile: of n values in order, that of index int(p / 100 * n), the last at most."""
     ordered = values if by_time else np.sort(values)
     last = len(ordered) - 1

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from damoctl.named import located
+from damoctl.named import all_located
 from damoctl.reports import footprints, load
 from damoctl.reports.frames import Series
 from damoctl.watch.model import Model
@@ -20,7 +20,8 @@ from damoctl.watch.source import Seen, Update
 from damoctl.watch.text import size
 from damod.access.snapshot import Snapshot
 from damod.errors import BadRecord, NoData, NotAllowed, NotFound
-from damod.records.reader import RecordFile, open_record
+from damod.records.file import RecordFile
+from damod.records.reader import open_record
 
 if TYPE_CHECKING:
     from damoctl.context import Context
@@ -35,10 +36,9 @@ class RecordSource:
 
     def __init__(self, paths: Sequence[str], ctx: Context) -> None:
         given = list(paths) or [load.DEFAULT]
-        self._paths = located(given, ctx)
         self._ctx = ctx
         self.name = ", ".join(Path(path).name or path for path in given)
-        self._paths = located(self._paths, ctx)
+        self._paths = all_located(given, ctx)
         self._facts: list[tuple[str, str]] = []
         self._footprints: list[tuple[int, int, int]] = []
 

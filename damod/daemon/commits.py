@@ -125,7 +125,8 @@ class Commits(Pool):
         control = Control(self.kernel, known)
         control.commit(slot, self._with_tuned(control, item, spec))
         try:
-            control.update_tried_regions(slot)
+            if not control.update_tried_regions(slot):
+                raise _asleep(slot)
             return tried.read(self.kernel.damon, paths.tried_regions(slot, len(context.schemes)))
         finally:
             control.commit(slot, self._with_tuned(control, item, item.now))
@@ -150,7 +151,8 @@ class Commits(Pool):
         if self._is_ours(life):
             control = Control(self.kernel, self.features())
             control.update_stats(slot)
-            control.update_tried_regions(slot)
+            if not control.update_tried_regions(slot):
+                raise _asleep(slot)
         regions = tried.read(self.kernel.damon, paths.tried_regions(slot, scheme))
         if not len(regions) and not self._is_ours(life):
             raise NoData(
@@ -162,3 +164,11 @@ class Commits(Pool):
 
     def _spec(self, life: reader.Life) -> Kdamond:
         return self._slots.owned[life.slot].now if self._is_ours(life) else reader.kdamond(self.kernel, life.slot)
+
+
+def _asleep(slot: int) -> NoData:
+    return NoData(
+        f"kdamond {slot} monitors nothing now, so there are no regions that a scheme was tried on",
+        hint="its context is paused, or all its schemes are asleep at their watermarks;"
+        " `damoctl report damon` shows them",
+    )

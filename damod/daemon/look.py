@@ -146,7 +146,8 @@ class Looker:
             pids = ", ".join(str(item.pid) for item in watched)
             raise NoData(
                 f"no snapshot came from kdamond {pids} within {patience_s:.1f} s",
-                hint="a process that has ended, or a paused context, says nothing; `damoctl report damon` shows it",
+                hint="a process that has ended, a paused context, and schemes asleep at their watermarks say nothing;"
+                " `damoctl report damon` shows them",
             )
         return snapshots
 

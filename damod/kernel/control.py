@@ -117,9 +117,19 @@ class Control:
         if self.features.has("effective_bytes"):
             self.command(slot, "update_schemes_effective_quotas")
 
-    def update_tried_regions(self, slot: int) -> None:
-        """Have the kernel list the regions of the next apply interval; blocks until that is over."""
-        self.command(slot, "update_schemes_tried_regions")
+    def update_tried_regions(self, slot: int) -> bool:
+        """Have the kernel list the regions of the next apply interval; blocks until that is over.
+
+        False, and empty lists, if no scheme gets its turn: all are asleep at their watermarks, or their context is
+        paused. The kernel says ECANCELED then since 7.x, and nothing before.
+        """
+        try:
+            self.command(slot, "update_schemes_tried_regions")
+        except KernelRefused as exc:
+            if exc.facts.get("errno") != errno.ECANCELED:
+                raise
+            return False
+        return True
 
     def tuned_intervals(self, slot: int) -> tuple[int, int]:
         """(sample_us, aggr_us) now in force. Raises FeatureMissing where the kernel cannot tell."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
 from damod.records import batch
-from damod.records.reader import RecordFile
+from damod.records.file import RecordFile
 from damod.records.schema import Series
 from damod.records.writer import ROWS_PER_BATCH
 
@@ -66,7 +66,7 @@ class Adjusted(RecordFile):
             yield batch.build(group).select(list(columns))
 
     def _held(self, series: Series) -> Iterator[batch.Held]:
-        found: Iterable[Snapshot] = (one for whose, one in self._source.aggregations() if whose.key == series.key)
+        found: Iterable[Snapshot] = (one for _, one in self._source.aggregations(series))
         for change in self._changes:
             found = change(found)
         for snapshot in found:

@@ -17,8 +17,10 @@ from pathlib import Path
 from damod import units
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, Conflict, DamodError, UsageError
-from damod.records import damo_json, writer
-from damod.records.reader import RecordFile, as_lists
+from damod.records import damo_plain, writer
+from damod.records.directory import Directory, refused
+from damod.records.file import RecordFile, as_lists
+from damod.records.parquet import write_parquet
 from damod.records.schema import Series
 
 TYPES = ("parquet", "json_compressed", "json", "perf_script")
@@ -36,7 +38,7 @@ def write(
         raise UsageError(f"there is no record format {kind!r}", hint=f"formats are: {', '.join(TYPES)}")
     # A link to a record stands for the record: the file behind it is what is replaced.
     path = Path(os.path.realpath(path))
-    where = writer.Directory(path.parent)
+    where = Directory(path.parent)
     temporary = f".{path.name}.{os.getpid()}.converting"
     handle = -1
     try:
@@ -48,7 +50,7 @@ def write(
             mode = path.stat().st_mode & 0o777 if mode is None else mode
         handle = where.create(temporary, 0o600 if mode is None else mode)
         if kind == "parquet":
-            writer.write_parquet(handle, record.meta, record.batches(), series=lambda: record.series)
+            write_parquet(handle, record.meta, record.batches(), series=lambda: record.series)
         else:
             with open(handle, "wb", closefd=False) as file:
                 for data in _texts(record, kind):
@@ -62,7 +64,7 @@ def write(
         return size
     except OSError as exc:
         where.unlink(temporary)
-        raise writer.refused(exc, f"writing {path}") from exc
+        raise refused(exc, f"writing {path}") from exc
     except BaseException:
         where.unlink(temporary)
         raise
@@ -93,12 +95,11 @@ def json_text(record: RecordFile) -> Iterator[str]:
         pass
     opening = "["
     for series in record.series:
-        own = (snapshot for whose, snapshot in record.aggregations() if whose.key == series.key)
-        head = json.dumps(damo_json.to_plain(series.record(()), raw=True), indent=4)
+        head = json.dumps(damo_plain.to_plain(series.record(()), raw=True), indent=4)
         before, middle, after = head.partition('"snapshots": []')
         yield opening + _indented("\n" + before, 4)
         first = True
-        for snapshot in own:
+        for _, snapshot in record.aggregations(series):
             yield ('"snapshots": [' if first else ",") + _indented("\n" + _snapshot_text(snapshot), 12)
             first = False
         yield (middle if first else "\n        ]") + _indented(after, 4)
@@ -113,7 +114,7 @@ def _indented(text: str, spaces: int) -> str:
 def _snapshot_text(snapshot: Snapshot) -> str:
     """JSON of a snapshot with an indent of 4; percents and times of ages are left for the reader to work out."""
     regions = as_lists(snapshot.regions)
-    plain = damo_json.plain_snapshot(replace(snapshot, regions=Regions()), raw=True)
+    plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=True)
     plain["total_bytes"] = str(regions.total_bytes())
     # damo writes nanoseconds without a unit here and takes them for microseconds; with a unit everybody is right.
     plain["sample_interval_us"] = units.exact_time(snapshot.sample_us * 1000) if snapshot.sample_us else None

@@ -15,30 +15,34 @@ from typing import Any
 from damod import units
 from damod.access.snapshot import Regions
 from damod.errors import BadRecord
+from damod.records.holding import Holding
 
 _OPEN = re.compile(rb'\n( *)"regions": \[(\]?)')
 _FIELD = re.compile(rb' *"(\w+)": ')
 _DIGITS = b"0123456789\n"
 # Between two arrays of regions lie few lines; more of them are no record.
 _MAX_BETWEEN = 1 << 24
-_MAX_REGIONS = 1 << 28
+_MAX_REGIONS = 1 << 27
 
 
 class Unusual(Exception):
     """The text is not laid out as damo does; it may be a record all the same."""
 
 
-def read(chunks: Iterator[bytes]) -> tuple[Any, list[Regions]]:
+def read(chunks: Iterator[bytes], held: Holding) -> tuple[Any, list[Regions]]:
     """The JSON value of a text, whose `regions` are indices into the list of regions, which hold numpy columns.
 
-    Raises Unusual, and whatever `chunks` raises.
+    Raises Unusual, and whatever `chunks` and `held` raise.
     """
     outline: list[bytes] = []
     found: list[Regions] = []
     window = b""
     for chunk in chunks:
         window += chunk
+        known, told = len(found), len(outline)
         window = _cut(window, outline, found)
+        held.snapshots(len(found) - known, sum(map(len, found[known:])))
+        held.text(sum(map(len, outline[told:])))
     if _OPEN.search(window):
         raise Unusual("regions without end")
     outline.append(window)

@@ -87,7 +87,8 @@ class StreamReader:
         while True:
             prefix = os.pread(self._handle, 8, self._at)
             if not prefix:
-                self.warnings.append(f"{self.name} was not finished; what is whole of it is read")
+                how = "is still being written" if _being_written(self._handle) else "was not finished"
+                self.warnings.append(f"{self.name} {how}; what is whole of it is read")
                 return b""
             length, body = self._lengths(prefix)
             if length < 0:
@@ -138,3 +139,16 @@ def _body_length(header: bytes) -> int:
         return int(struct.unpack_from("<q", header, root + place)[0]) if place else 0
     except struct.error:
         return -1
+
+
+def _being_written(handle: int) -> bool:
+    """Whether somebody holds the lock of a file, as its writer does.
+
+    Asked of /proc/locks (proc_locks(5)), since trying the lock would refuse it to a recovery that begins just then.
+    """
+    try:
+        found = os.fstat(handle)
+        with open("/proc/locks") as locks:
+            return any(int(line.split()[5].rpartition(":")[2]) == found.st_ino for line in locks if " FLOCK " in line)
+    except (OSError, ValueError, IndexError):
+        return False

@@ -69,7 +69,7 @@ def test_heatmap_legend() -> None:
 
 
 def test_heatmap_raw() -> None:
-    """Raw pixels are damo's: places to the byte and nanosecond, heats to the last bits of a float."""
+    """Raw pixels are damo's: places to the byte and nanosecond, heats to the last bit of a float."""
     found = shown(
         "heatmap", "--output", "raw", "--resol", "3", "4", "--compat", "damo", "--input", str(shared(*RECORD))
     ).splitlines()
@@ -81,7 +81,7 @@ def test_heatmap_raw() -> None:
     ):
         time, place, heat = line.split("\t")
         assert (int(time), int(place)) == wanted[:2]
-        assert float(heat) == pytest.approx(wanted[2], rel=1e-15)
+        assert heat == repr(wanted[2])
 
 
 def test_guide_human() -> None:
@@ -90,9 +90,9 @@ def test_guide_human() -> None:
     assert found == [
         "target_id: 18446623438842320000",
         "time: [8 m 59.809 s, 9 m 56.607 s) (56.797 s)",
-        "region\t 0: [86.245035 TiB, 86.245065 TiB) (31.617188 MiB)",
-        "region\t 1: [127.576196 TiB, 127.576384 TiB) (196.847656 MiB)",
-        "region\t 2: [127.997661 TiB, 127.997661 TiB) (672.000000 KiB)",
+        "region\t 0: [86.245035 TiB, 86.245065 TiB) (31.617 MiB)",
+        "region\t 1: [127.576196 TiB, 127.576384 TiB) (196.848 MiB)",
+        "region\t 2: [127.997661 TiB, 127.997661 TiB) (672.000 KiB)",
     ]
 
 

@@ -81,7 +81,9 @@ def test_sighup_reloads_and_a_mistake_changes_nothing(daemon: LocalDaemon, damoc
     assert f"{path}:5:7: kdamonds[0].contexts[0].schemes[0].action: 'stta' is none of" in listed
     assert "did you mean 'stat'?" in listed
     assert kdamonds(damoctl) == pids
+    of_directory = damoctl("policy", "check", str(path.parent))
     done = damoctl("policy", "check", str(path))
+    assert (of_directory.returncode, of_directory.stdout) == (done.returncode, done.stdout)
     assert done.returncode == 1 and f"{path}:5:7" in done.stdout
 
 

@@ -241,7 +241,9 @@ def test_in_the_background(damoctl: Run, daemon: LocalDaemon) -> None:
     assert "day: recording" in ok(damoctl("record", "list"))
     assert "recording day" in ok(damoctl("status"))
     # reports find it by its name, also while it runs
-    assert "# avr:" in ok(damoctl("report", "wss", "--input", "day"))
+    looked = damoctl("report", "wss", "--input", "day")
+    assert "# avr:" in looked.stdout and "day/damon.data.part is still being written" in looked.stderr
+    assert "day/damon.data.part (arrow): 1 series" in damoctl("diagnose", "day").stdout
     assert damoctl("record", "rm", "day").returncode == 5
     assert damoctl("record", "paddr", "--detach", "--name", "day").returncode == 5
     assert "day: done" in ok(damoctl("record", "stop", "day"))
@@ -252,6 +254,13 @@ def test_in_the_background(damoctl: Run, daemon: LocalDaemon) -> None:
     assert "damon_aggregated" in ok(damoctl("report", "trace", "--input", "day", "--count", "1"))
     assert "<percentile> <vsz>" in ok(damoctl("report", "footprints", "--input", "day"))
     assert damoctl("report", "wss", "--input", "night").returncode == 7
+    ok(damoctl("validate", "--input", "day", "--allow_error", "100"))
+    assert damoctl("convert_record_format", "--record_file", "day").returncode == 2
+    for words in (["convert_record_format", "--record_file"], ["adjust", "--input"]):
+        out = ["--output_file" if words[0] != "adjust" else "--output", str(daemon.directory / words[0])]
+        ok(damoctl(*words, "day", *out))
+        assert (daemon.directory / words[0]).stat().st_size
+    ok(damoctl("replay", "day", "--time_range", "0", "1s"))
     ok(damoctl("record", "rm", "day"))
     assert not folder.exists()
     assert damoctl("record", "show", "day").returncode == 7

@@ -372,6 +372,17 @@ def test_cpu_time_of_a_kdamond(kernel, owner):
     assert 0 < second["cpu_ns"] - first["cpu_ns"] < 2e9
 
 
+def test_a_kdamond_asleep_is_shown(kernel, owner):
+    """At its watermarks no scheme gets its turn: the kernel's ECANCELED is no trouble for who looks at all of them."""
+    marks = {"metric": "free_mem_rate", "interval_us": 1_000_000, "high_permil": 3, "mid_permil": 2, "low_permil": 1}
+    owner.start("a", specs({"schemes": [{"action": "stat", "watermarks": marks}]}, {"schemes": [{"action": "stat"}]}))
+    kernel.clock.advance(3)
+    asleep, awake = owner.show(tried_regions=True)
+    assert asleep["tried_regions"][0]["start"] == [] != awake["tried_regions"][0]["start"]
+    with pytest.raises(NoData, match="monitors nothing now"):
+        owner.tried_of(0, 0)
+
+
 def test_what_a_scheme_was_tried_on(kernel, owner):
     """The regions of one of our schemes with its statistics; a scheme that is not there is named."""
     owner.start("a", specs({"schemes": [{"action": "stat"}, {"access_pattern": {"nr_accesses": {"max": 0}}}]}))

@@ -18,7 +18,7 @@ import pytest
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, DamodError, NotAllowed, NotFound
-from damod.records import convert, open_record, reader
+from damod.records import convert, kinds, open_record
 from damod.records.schema import COLUMNS, RecordMeta
 from damod.records.writer import RecordWriter
 from tests.shared import shared
@@ -86,7 +86,7 @@ def test_columns_and_batches(tmp_path: Path) -> None:
 def test_no_aggregation_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However rows are grouped in the file, batches end with an aggregation and hold all rows."""
     path = write(tmp_path, 0, 10)
-    monkeypatch.setattr(reader, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(kinds, "ROWS_PER_BATCH", 7)
     with open_record(path) as record:
         sizes = [rows.num_rows for rows in record.batches(["start"])]
     assert sum(sizes) == 400
@@ -100,6 +100,13 @@ def test_rotated_segments(where: str, tmp_path: Path) -> None:
         write(tmp_path / f"damon.data.{stamp}", index * 3, 3)
     found = ends(where.format(tmp_path))
     assert found == ([400, 500, 600] if "2026" in where else [100, 200, 300, 400, 500, 600])
+
+
+def test_a_directory_that_damo_rotated_into(tmp_path: Path) -> None:
+    """It is read by the damon.data in it."""
+    (tmp_path / "damon.data").write_bytes(shared("damo", "records", "damon.data.snapshot.active").read_bytes())
+    with open_record(tmp_path) as record:
+        assert record.type == "json_compressed"
 
 
 def test_the_last_segment_still_runs(tmp_path: Path) -> None:
@@ -220,9 +227,9 @@ def test_damaged_parquet(tmp_path: Path) -> None:
 
 def test_a_damaged_part_of_a_parquet_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one row group damaged the others are read, and a warning says so."""
-    from damod.records import writer
+    from damod.records import parquet
 
-    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 80)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 80)
     path = write(tmp_path, 0, 6)
     column = pq.ParquetFile(path).metadata.row_group(1).column(12)
     with path.open("r+b") as file:

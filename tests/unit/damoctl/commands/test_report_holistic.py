@@ -7,8 +7,11 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from damoctl.commands import report
 from damoctl.context import Context
+from damod.errors import UsageError
 from tests.shared import shared
 
 ENTRY = [
@@ -46,6 +49,21 @@ def test_page(tmp_path: Path) -> None:
     assert lines[at + 8 :] == [f"line {number}" for number in range(1, 17)]
 
 
+def test_the_end_of_a_recording() -> None:
+    """The heatmaps may be of the last seconds; of more than there are they are of all."""
+    record = str(shared("damo", "records", "damon.data"))
+    found = {}
+    for seconds in ("1", "100000"):
+        out = io.StringIO()
+        words = ["holistic", "--input", record, "--heatmap_time_last_n_sec", seconds, "--json"]
+        report.run(words, Context(stdout=out, stderr=io.StringIO()))
+        found[seconds] = [item["time_range_ns"] for item in json.loads(out.getvalue())["maps"]]
+    (low, high), (start, end) = found["1"][0], found["100000"][0]
+    assert high - low == 10**9 and high == end and start < low
+    with pytest.raises(UsageError, match="more than nothing"):
+        report.run([*words[:-2], "0"], Context())
+
+
 def test_what_is_missing_is_a_note() -> None:
     """Without footprints and profile there is still a page, and a word about each."""
     out, err = io.StringIO(), io.StringIO()
@@ -53,3 +71,13 @@ def test_what_is_missing_is_a_note() -> None:
     assert report.run(["holistic", "--input", record, "--long"], Context(stdout=out, stderr=err)) == 0
     assert "Sorted by time" in out.getvalue()
     assert err.getvalue().count("damoctl: no ") == 2
+
+
+def test_footprints_without_a_process(tmp_path: Path) -> None:
+    """Where physical memory was monitored vsz and rss are no findings, and that is said; sys_used is one."""
+    (tmp_path / "x.mem_footprint").write_text(json.dumps([{"time": 1.0, "footprints": ENTRY[1:]}]))
+    for metric, notes in (("vsz", 1), ("sys_used", 0)):
+        out, err = io.StringIO(), io.StringIO()
+        words = ["footprints", metric, "--input", str(tmp_path / "x.mem_footprint")]
+        report.run(words, Context(stdout=out, stderr=err))
+        assert f"<{metric}>" in out.getvalue() and err.getvalue().count("no process is in") == notes

@@ -9,6 +9,7 @@ import pytest
 from damoctl.diagnose import monitoring, quirks, schemes
 from damod.kernel.sim.facts import VERSIONS
 from damod.spec.base import Age
+from damod.spec.kdamond import parse_kdamonds
 from damod.spec.scheme import AccessPattern, AgeRange, SchemeStats, SizeRange, Watermarks
 from tests.unit.damoctl.diagnose.conftest import codes
 
@@ -110,6 +111,16 @@ def test_watermarks_that_keep_it_asleep(damod, given, says):
     assert says in found.message and found.level == "note"
     made.start(paddr({"action": "stat", "watermarks": marks(1000, 999, 0)}), name="awake")
     assert len(list(schemes.never_tried(made.facts()))) == 1
+
+
+def test_nothing_is_seen_of_a_kdamond_asleep(damod):
+    """All its schemes sleep at their watermarks, and monitoring with them: that is as it should be."""
+    made = damod()
+    made.start(paddr(*[{"action": "stat", "watermarks": marks(100, 80, 50)}] * 2))
+    facts = made.facts()
+    dark = replace(facts.kdamonds[0], snapshots=None, blind="nothing came within 8 s")
+    (found,) = monitoring.blind(replace(facts, kdamonds=[dark]))
+    assert (found.code, found.level) == ("not-monitoring", "note") and "above high (10 %)" in found.message
 
 
 def test_watermarks_that_it_has_not_come_down_to(damod):
@@ -269,6 +280,8 @@ def test_monitoring_that_sees_or_tells_nothing(damod):
     assert codes(monitoring.blind(facts)) == []
     dark = replace(facts.kdamonds[0], snapshots=None, blind="nothing came within 8 s")
     assert codes(monitoring.blind(replace(facts, kdamonds=[dark]))) == ["no-snapshot"]
+    paused = replace(dark, spec=parse_kdamonds([{"contexts": [{"pause": True}]}])[0])
+    assert codes(monitoring.blind(replace(facts, kdamonds=[paused]))) == ["not-monitoring"]
     for cpu_s, expected in ((1.0, []), (60.0, ["costly"])):
         busy = replace(facts.kdamonds[0], cpu_s=cpu_s)
         assert codes(monitoring.cost(replace(facts, kdamonds=[busy]))) == expected

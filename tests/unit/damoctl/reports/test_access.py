@@ -17,7 +17,7 @@ from damoctl.term.term import Term
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import NoData
-from damod.records import damo_json
+from damod.records import damo_plain
 
 ANON = {"filter_type": "anon", "matching": True, "allow": True}
 
@@ -230,10 +230,11 @@ def test_styles_sort() -> None:
     def first(*said: str) -> str:
         return next(line for line in lines([record(snapshot(THREE))], *said) if "|" in line).rsplit("|", 1)[1].strip()
 
-    assert first("--style", "hot") == "1024.000 KiB 200 hz 1 s"
-    assert first("--style", "cold") == "1024.000 KiB 0 hz   1 m"
+    assert first("--style", "hot") == "1024.000 KiB access 200 hz 1 s"
+    assert first("--style", "cold") == "1024.000 KiB access 0 hz   1 m"
     assert (
-        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all") == "2.000 MiB   10 hz  0 ns"
+        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all")
+        == "2.000 MiB   access 10 hz  0 ns"
     )
 
 
@@ -250,9 +251,9 @@ def test_uniform_memory() -> None:
 
 
 def test_total_sz_only() -> None:
-    """Only totals, and the line of the record."""
+    """Only totals, one below the other, and the line of the record."""
     assert lines([record(snapshot(THREE), snapshot(THREE, 1))], "--total_sz_only") == [
-        "4.000 MiB", "", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
+        "4.000 MiB", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
     ]  # fmt: skip
 
 
@@ -316,8 +317,8 @@ def test_strange_records(strange: int, style: str, compat: bool) -> None:
 def test_json_is_dumps(raw: bool) -> None:
     """JSON is written snapshot by snapshot, as the same text that json.dumps makes of the whole."""
     for some in ([], [FILTERED], [FILTERED, record(), record(snapshot(THREE), snapshot(EMPTY, 1))]):
-        whole = json.dumps([damo_json.to_plain(item, raw=raw) for item in some], indent=4)
-        assert "\n".join(listing.json_lines(some, raw=raw, compat=False)) == whole
+        whole = json.dumps([damo_plain.to_plain(item, raw=raw) for item in some], indent=4)
+        assert "\n".join(listing.json_lines(some, raw=raw)) == whole
 
 
 @pytest.mark.parametrize("said", [("--json",), ("--raw_form",)])
@@ -368,3 +369,19 @@ def test_facts() -> None:
     """Optional parts are decided by what any of the records has; filters on whole regions do not count."""
     assert styles.facts([record(snapshot(THREE), filters=[{"filter_type": "addr"}]), FILTERED]).filtered
     assert not styles.facts([record(snapshot(THREE), filters=[{"filter_type": "addr"}])]).filtered
+
+
+def test_json_of_distributions() -> None:
+    """Histograms and percentiles have a twin of plain numbers; with --compat damo there are regions, as damo does."""
+    (found,) = json.loads("\n".join(lines([FILTERED], "--style", "recency-sz-hist", "--json")))
+    (only_one,) = found["snapshots"]
+    assert (found["style"], only_one["unit"], only_one["total_bytes"]) == ("recency-sz-hist", "us", 4 << 20)
+    for name, amount in (("total", 4 << 20), ("df_passed", (1 << 20) + 4096)):
+        assert sum(item["bytes"] for item in only_one[name]) == amount
+        assert only_one[name][0]["start"] == 0 and only_one[name][-1]["end"] > 600 * 100_000
+    (found,) = json.loads("\n".join(lines([FILTERED], "--style", "temperature-percentiles", "--json")))
+    shown = {item["percentile"]: item["value"] for item in found["snapshots"][0]["total"]}
+    assert shown[0] == -(600 * 100_000 * 100) and shown[100] == 100 * 100 + 10 * 100_000 * 100
+    assert lines([FILTERED], "--style", "recency-sz-hist", "--json", compat=True) == lines(
+        [FILTERED], "--json", compat=True
+    )

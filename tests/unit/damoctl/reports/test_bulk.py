@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -24,15 +25,21 @@ SIZES = st.integers(0, 1 << 52) | st.integers(0, 1 << 21) | st.integers(0, 52).m
 @given(st.lists(SIZES, min_size=1, max_size=20), st.integers(0, 14))
 def test_sizes(values: list[int], width: int) -> None:
     """Sizes made as glyphs are those of `units.size`, to the character, also where Python rounds ties to even."""
-    matrix = glyphs.sizes(np.array(values), width)
-    assert glyphs.text([matrix], np.arange(len(values) + 1)) == [units.size(value).ljust(width) for value in values]
+    cells = glyphs.sizes(np.array(values), width)
+    assert glyphs.Lines().text([cells], np.arange(len(values) + 1)) == [
+        units.size(value).ljust(width) for value in values
+    ]
 
 
 def test_size_ties() -> None:
     """Half a thousandth is rounded to the even neighbour, as Python's format does with exact halves."""
     values = np.array([(1 << 30) + (1 << 30) * k // 2000 + d for k in range(1, 2000, 2) for d in (-1, 0, 1)])
-    lines = glyphs.text([glyphs.sizes(values, 0)], np.arange(len(values) + 1))
+    lines = glyphs.Lines().text([glyphs.sizes(values, 0)], np.arange(len(values) + 1))
     assert lines == [units.size(value) for value in values.tolist()]
+
+
+# Ages of a few seconds, of days (temperatures times bytes need more than 64 bits), and of any length.
+AGES = st.integers(0, 300) | st.sampled_from((2_000_000, 30_000_000, 2**31 - 1))
 
 
 @st.composite
@@ -43,8 +50,8 @@ def records(draw: st.DrawFn) -> Record:
         at, rows = draw(st.sampled_from((0, 4 * GIB, 1 << 46))), []
         for _ in range(draw(st.integers(0, 8))):
             at += draw(st.sampled_from((0, 0, 0, 4096, 30 * GIB, -4096 if rows else 0)))
-            end = at + draw(st.sampled_from((4096, 8192, 12345678, GIB)))
-            rows.append((at, end, draw(st.integers(0, 20)), draw(st.integers(0, 300))))
+            end = at + draw(st.sampled_from((4096, 8192, 12345678, GIB, 1 << 43)))
+            rows.append((at, end, draw(st.integers(0, 20)), draw(AGES)))
             at = end
         columns = list(zip(*sorted(rows), strict=True)) or [(), (), (), ()]
         aggr = draw(st.sampled_from((100_000, 100_000, 3_000_000)))
@@ -71,6 +78,22 @@ WORDS = st.sampled_from(
                     ["set", "record_head", "<duration> <abs start time>"]]},
     )
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [0, 3, 6])
+def test_texts_wider_than_their_column(width: int) -> None:
+    """A text that is too long makes its line longer, and leaves all other lines as they are."""
+    values = [7, 1234567, 42, 123, 99999, 5]
+    known = glyphs.known(["a", "bcdefgh", "µ"], np.array([0, 1, 2, 2, 1, 0]), width)
+    columns = [glyphs.whole(np.array(values), width), " and ", known, "|"]
+    first = np.array([0, 1, 1, 3, 5, 6])
+    lines = [
+        f"{value:<{width or 1}} and {text:<{width or 1}}|"
+        for value, text in zip(values, ("a", "bcdefgh", "µ", "µ", "bcdefgh", "a"), strict=True)
+    ]
+    wanted = ["\n".join(lines[low:high]) for low, high in itertools.pairwise(first.tolist())]
+    maker = glyphs.Lines()
+    assert [maker.text(columns, first) for _ in range(2)] == [wanted, wanted]
 
 
 @settings(max_examples=250, deadline=None)
