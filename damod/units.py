@@ -183,7 +183,9 @@ def size(value: float, *, raw: bool = False, digits: int = 3) -> str:
     """``1.366 GiB``. The unit changes strictly above its power (1 MiB is ``1024.000 KiB``), as damo's users know it."""
     if raw:
         return f"{int(value)}"
-    if value == U64_MAX:
+    # as damo, in floats: what is all but a power of two, or all but 2**64, is taken for it
+    value = float(value)
+    if value == U64_MAX + 1:
         return "max"
     for unit, shift in _BINARY:
         if value > 1 << shift:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damoctl.examples import of
+from damoctl.flags.access import COMPAT, NEWEST
 from damoctl.flags.option import Option, Word
 from damod.errors import UsageError
 
@@ -54,7 +55,13 @@ DAMON_OWN = (
         "Tell what of it a kernel of this release would not do, on standard error; the exit status is 6 then.",
         (Word("release"),),
     ),
-    Option(("--compat",), "command", "Text of the report as that program writes it.", (Word("program"),), hidden=True),
+    Option(
+        ("--compat",),
+        "command",
+        "Text of the report as that program writes it.",
+        (Word("program", choices=COMPAT),),
+        hidden=True,
+    ),
     Option(("--debug_damon",), "command", "Accepted for damo's users; nothing here touches a kernel.", hidden=True),
 )
 
@@ -206,8 +213,10 @@ def _damon(argv: Sequence[str], ctx: Context) -> int:
         from damoctl.reports import damon
 
         entries = damon.compute(plain(kdamonds, raw=True)["kdamonds"])
-        compat = line.last("--compat") == "damo"
-        choice = damon.Choice(params_only=True, omit_defaults=omit_defaults, raw=raw, compat=compat)
+        choice = damon.Choice(
+            params_only=True, omit_defaults=omit_defaults, raw=raw, compat=line.has("--compat"),
+            newest=line.last("--compat") == NEWEST,
+        )  # fmt: skip
         text = "".join(f"{shown}\n" for shown in damon.render(entries, choice))
     else:
         text = dump(plain(kdamonds, raw=raw, omit_defaults=omit_defaults), form)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STYLES = tuple(style for style in flags.STYLES if style not in ("simple-boxes", "cold", "hot"))
 _OTHERWISE = ("style", "sort_regions_by", "sort_regions_dsc", "temperature_weights")
 OPTIONS: tuple[Option, ...] = (
-    *(option for option in report_access.OPTIONS if option.key not in ("compat", "follow")),
+    *(option for option in report_access.OPTIONS if option.key != "follow"),
     *flags.FILTERS,
     Option(
         ("--style",), "format", "A preset of the formats below.", (Word("style", choices=STYLES),), default="detailed"
@@ -73,13 +73,18 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     shown = replace(_options(given, ctx), vmas=Names(paths or [report_access.DEFAULT_RECORD]))
     scale = [attrs.adjustment(use) for use in given.get("adjust_region", ())]
     term = ctx.term if report_access.repeat(given)[1] == 1 else ctx.term._replace(pager=False)
-    source = Source(ctx, paths, filters, schemes, compat=False)
+    source = Source(ctx, paths, filters, schemes, compat=shown.compat)
 
     def show() -> None:
         records = source.records()
         attrs.check(records)
-        found = [attrs.adjusted(record, scale) for record in records]
-        report_access.present(access.compute(found, replace(shown, attrs=_probed(source, paths))), given, term)
+        found = [attrs.adjusted(record, scale, compat=shown.compat) for record in records]
+        made = access.compute(found, replace(shown, attrs=_probed(source, paths)))
+        if shown.compat and scale:
+            # damo's totals are of the regions before
+            whole = access.compute(records, made.options)
+            made = made._replace(totals=whole.totals)
+        report_access.present(made, given, term)
 
     return report_access.repeated(given, show)
 
@@ -97,7 +102,8 @@ def _options(given: dict[str, list[list[Any]]], ctx: Context) -> options.Options
         else:
             sort.append((key, False))
     widths = {**attrs.MIN_CHARS, **{f"<{name.strip('<>')}>": count for name, count in given.get("min_chars_for", ())}}
-    made = options.from_words(given)
+    compat = "compat" in given
+    made = options.from_words(given, compat=compat, newest=compat)
     return replace(
         made, sort=sort, weights=tuple(weights), min_chars=widths, as_json=made.as_json or ctx.json,
         merge=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from damoctl.flags.access import COMPAT, NEWEST
 from damoctl.flags.option import Option, Word
 from damod.errors import UsageError
 
@@ -53,7 +54,7 @@ OPTIONS = (
     Option(("--damon_params_omit_defaults",), "command", "Only the parameters that are not at their default."),
     Option(("--input_file", "--input", "-i"), "command", "A file instead of what runs.", (Word("file", "file"),)),
     Option(
-        ("--compat",), "command", "Text as that program writes it.", (Word("program", choices=("damo",)),), hidden=True
+        ("--compat",), "command", "Text as that program writes it.", (Word("program", choices=COMPAT),), hidden=True
     ),
     Option(("--damon_interface_DEPRECATED",), "command", "Has no effect.", (Word("interface"),), hidden=True),
     Option(("--debug_damon",), "command", "Has no effect; the daemon's log has it.", hidden=True),
@@ -146,7 +147,8 @@ def _show(given: list[Any], line: Line, ctx: Context, modules: Mapping[str, bool
         tried_regions=not line.has("--omit_damos_tried_regions"),
         cpu_usage=line.has("--show_cpu_usage"),
         raw=line.has("--raw"),
-        compat=line.last("--compat") == "damo",
+        compat=line.has("--compat"),
+        newest=line.last("--compat") == NEWEST,
     )
     form = (
         "json" if line.has("--json") or ctx.json else "yaml" if line.has("--yaml") else line.last("--format", "report")

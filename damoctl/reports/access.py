@@ -47,12 +47,13 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
         _check_intervals(records)
     found, totals = [], []
     # Temperatures of probe hits are none that `select` knows.
-    if options.attrs is not None:
+    # damo takes the temperatures that are to be kept for those of accesses
+    if options.attrs is not None and not options.compat:
         selection = selection._replace(temperatures=())
     for record in records:
         tidy = _tidy(record, merge=live and options.merge, known=options.compat)
         kept, total = select.apply(tidy, selection, compat=options.compat)
-        if options.attrs is not None and options.selection.temperatures:
+        if options.attrs is not None and options.selection.temperatures and not options.compat:
             kept = _by_temperature(kept, options)
             total = [snapshot.regions.total_bytes() for snapshot in kept.snapshots]
         if kept.snapshots or options.compat:
@@ -60,7 +61,7 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
             totals.append(total)
     if any(record.snapshots for record in records) and not any(totals) and not options.compat:
         raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
-    known = styles.facts(found)
+    known = styles.facts(found, compat=options.compat)
     if options.attrs is None:
         layout = styles.templates(
             options.style,
@@ -74,7 +75,12 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
         from damoctl.reports import attrs
 
         layout = attrs.layout(options.style, known, total_sz_only=options.total_sz_only)
-    templates = styles.apply_edits(layout, options.edits, compat=options.compat)
+    edits = options.edits
+    if options.compat and options.region_box:
+        # damo puts its boxes over whatever was asked for
+        edits = [edit for edit in edits if edit[1] not in ("region", "snapshot_tail")]
+    named = styles.HITS_LEGEND if options.attrs is None else attrs.legend(known)
+    templates = styles.apply_edits(layout, edits, compat=options.compat, legend=named)
     boxed = (
         "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
     )

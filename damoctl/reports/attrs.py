@@ -142,20 +142,23 @@ def adjustment(words: Sequence[str]) -> Adjustment:
     return made
 
 
-def adjusted(record: Record, adjustments: Sequence[Adjustment]) -> Record:
-    """The record with its regions scaled. NoData where a snapshot lacks what the ratio is of."""
+def adjusted(record: Record, adjustments: Sequence[Adjustment], *, compat: bool = False) -> Record:
+    """The record with its regions scaled. NoData where a snapshot lacks what the ratio is of.
+
+    Regions of no size are gone, but for damo (`compat`).
+    """
     if not adjustments:
         return record
     shots = []
     for shot in record.snapshots:
         regions = shot.regions
         for one in adjustments:
-            regions = _scaled(shot, regions, one)
+            regions = _scaled(shot, regions, one, compat=compat)
         shots.append(replace(shot, regions=regions))
     return replace(record, snapshots=shots)
 
 
-def _scaled(shot: Snapshot, regions: Regions, how: Adjustment) -> Regions:
+def _scaled(shot: Snapshot, regions: Regions, how: Adjustment, *, compat: bool) -> Regions:
     passed, hits = regions.sz_filter_passed, regions.probe_hits
     if how.by == "df_passed":
         if passed is None:
@@ -169,7 +172,9 @@ def _scaled(shot: Snapshot, regions: Regions, how: Adjustment) -> Regions:
             start + int((end - start) * ratio)
             for start, end, ratio in zip(regions.start, regions.end, ratios, strict=True)
         ]
-        kept = [index for index, (start, end) in enumerate(zip(regions.start, ends, strict=True)) if start < end]
+        kept = [
+            index for index, (start, end) in enumerate(zip(regions.start, ends, strict=True)) if start < end or compat
+        ]
         return take(replace(regions, end=ends), kept)
     made = []
     for row, ratio in zip(hits or (), ratios, strict=True):
@@ -184,9 +189,14 @@ def _probe(index: int | None, row: Sequence[int]) -> int:
     return index
 
 
+def legend(known: Facts) -> str:
+    """The names of the columns that regions have."""
+    return f"#   size         address     {'  df-passed  ' if known.filtered else ''}  age           probe_hits"
+
+
 def layout(style: str, known: Facts, *, total_sz_only: bool) -> Templates:
     """The templates of a style: as of `report access`, but for what a region and the head of its list look like."""
-    made = templates(style, known._replace(probed=False), total_sz_only=total_sz_only)._replace(record_tail="")
+    made = templates(style, known._replace(probed=False), total_sz_only=total_sz_only)
     if style != "detailed" or total_sz_only:
         return made
     passed = "  <filters passed bytes>" if known.filtered else ""
@@ -199,7 +209,7 @@ def layout(style: str, known: Facts, *, total_sz_only: bool) -> Templates:
             "intervals: <snapshot intervals>",
             known.filtered and DF_TYPE,
             known.filtered and "df-pass: <filters passed heatmap>",
-            f"#   size         address     {'  df-passed  ' if known.filtered else ''}  age           probe_hits",
+            legend(known),
         ),
         region=f"<index> <size>  <start address>{passed}  <age> <probe hits>",
     )

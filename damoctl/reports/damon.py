@@ -28,6 +28,8 @@ class Choice(NamedTuple):
     cpu_usage: bool = False
     raw: bool = False
     compat: bool = False
+    newest: bool = False
+    """With `compat`: as damo 3.4 writes, which tells the access sample control always."""
 
 
 class Entry(NamedTuple):
@@ -300,7 +302,7 @@ def _scheme(
     for number, item in enumerate(scheme.get("filters") or ()):
         yield f"    filter {number}"
         yield f"        {scheme_filter(item, numbers)}"
-    if units.parse_count(scheme.get("max_nr_snapshots") or 0) and choice.params_only:
+    if units.parse_count(scheme.get("max_nr_snapshots") or 0) and choice.params_only and not choice.compat:
         yield f"    max snapshots: {numbers.count(scheme['max_nr_snapshots'])}"
     if choice.params_only:
         return
@@ -310,11 +312,11 @@ def _scheme(
         yield from _indent(_tried_regions(entry.tried.get(index, {}), entry.tuned or intervals, numbers))
 
 
-def _sample_control(control: Mapping[str, Any]) -> Iterator[str]:
+def _sample_control(control: Mapping[str, Any], *, always: bool) -> Iterator[str]:
     enabled = control.get("primitives_enabled") or _DEFAULT_PRIMITIVES
     filters = control.get("sample_filters") or ()
     names = [name for name in ("page_table", "page_fault") if _bool(enabled.get(name))]
-    if names == ["page_table"] and not filters:
+    if names == ["page_table"] and not filters and not always:
         return
     yield "access sample control"
     yield f"enabled primitives: {', '.join(names)}"
@@ -329,9 +331,8 @@ def _sample_control(control: Mapping[str, Any]) -> Iterator[str]:
 
 def _context(index: int, ctx: Mapping[str, Any], entry: Entry, numbers: _Numbers, choice: Choice) -> Iterator[str]:
     yield f"context {index}"
-    yield f"    ops: {ctx.get('ops', 'paddr')}"
-    if units.parse_size(ctx.get("addr_unit") or 1) != 1:
-        yield f"    addr_unit: {numbers.size(ctx['addr_unit'])}"
+    other_unit = units.parse_size(ctx.get("addr_unit") or 1) != 1
+    yield f"    ops: {ctx.get('ops', 'paddr')}" + (f" addr_unit {numbers.size(ctx['addr_unit'])}" if other_unit else "")
     if ctx.get("probes"):
         yield "    probes"
         yield from _indent(_probe(probe, numbers) for probe in ctx["probes"])
@@ -348,7 +349,7 @@ def _context(index: int, ctx: Mapping[str, Any], entry: Entry, numbers: _Numbers
     yield f"    nr_regions: [{numbers.count(bounds.get('min', 10))}, {numbers.count(bounds.get('max', 1000))}]"
     for number, scheme in enumerate(ctx.get("schemes") or ()):
         yield from _indent(_scheme(number, scheme, entry, intervals, numbers, choice))
-    yield from _indent(_sample_control(ctx.get("sample_control") or {}))
+    yield from _indent(_sample_control(ctx.get("sample_control") or {}, always=choice.newest))
 
 
 def render(entries: Sequence[Entry], choice: Choice, modules: Mapping[str, bool] | None = None) -> Iterator[str]:

@@ -32,7 +32,7 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
             regions = snapshot.regions
             yield f"nr_regions: {len(regions)}"
             if hits:
-                yield "# start_addr     end_addr        length   age probe_hits"
+                yield "# start_addr     end_addr        length    age probe_hits"
                 rows = regions.probe_hits or [()] * len(regions)
                 for low, high, age, row in zip(regions.start, regions.end, regions.age, rows, strict=True):
                     size = units.size(high - low, raw=raw)

@@ -30,13 +30,14 @@ class Facts(NamedTuple):
     lost: bool = False
 
 
-def facts(records: Sequence[Record]) -> Facts:
-    """The facts of these records."""
+def facts(records: Sequence[Record], *, compat: bool = False) -> Facts:
+    """The facts of these records; damo (`compat`) looks for probe hits in the first one only."""
+    probed = records[:1] if compat else records
     return Facts(
         records=len(records),
         several_snapshots=any(len(record.snapshots) > 1 for record in records),
         filtered=any(item.get("filter_type") in PAGE_FILTERS for record in records for item in record.filters),
-        probed=any(snapshot.regions.probe_hits for record in records for snapshot in record.snapshots),
+        probed=any(snapshot.regions.probe_hits for record in probed for snapshot in record.snapshots),
         tuned=any(record.intervals is not None and record.intervals.goal.active for record in records),
         sourced=any(record.data_source == "damon_stat" for record in records),
         lost=any(snapshot.lost for record in records for snapshot in record.snapshots),
@@ -88,7 +89,7 @@ TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
 DF_TYPE = "# damos filters (df): <filters passed type>"
 
 
-_HITS_LEGEND = "#   addr         size                age           probe_hits\n#                             access_hz"
+HITS_LEGEND = "#   addr         size                age           probe_hits\n#                             access_hz"
 
 
 def lines(*parts: str | bool) -> str:
@@ -146,7 +147,7 @@ def _body(style: str, known: Facts) -> tuple[str, str]:
         return _histogram_head(known, "<idle time (us)>", "recency"), ""
     if style in ("recency-percentiles", "temperature-percentiles"):
         return _percentiles_head(known, style.removesuffix("-percentiles")), ""
-    return lines(_detailed_head(known), known.probed and _HITS_LEGEND), _detailed_region(known)
+    return lines(_detailed_head(known), known.probed and HITS_LEGEND), _detailed_region(known)
 
 
 def templates(
@@ -182,7 +183,7 @@ def templates(
     elif region_box:
         region = "<box>" + region
     if region_box:
-        tail = lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
+        tail = lines(record_tail if compat else tail, "<region box description>")
     return Templates(
         record_head=(
             "kdamond <kdamond index> / context <context index> / scheme <scheme index> / target id <target id>"
@@ -197,15 +198,19 @@ def templates(
     )
 
 
-def apply_edits(found: Templates, edits: Iterable[tuple[str, str, str]], *, compat: bool = False) -> Templates:
+def apply_edits(
+    found: Templates, edits: Iterable[tuple[str, str, str]], *, compat: bool = False, legend: str = HITS_LEGEND
+) -> Templates:
     """The templates after all ``--format set|append`` in order. damo (`compat`) begins no line for what it appends.
+
+    `legend` ends the snapshot head and names the columns of regions.
 
     UsageError for a template that no screen has room for.
     """
     for action, position, template in edits:
         if action == "set" and position == "region":
             # The legend explains the columns of the style's own regions.
-            found = found._replace(snapshot_head=found.snapshot_head.removesuffix(f"\n{_HITS_LEGEND}"))
+            found = found._replace(snapshot_head=found.snapshot_head.removesuffix(f"\n{legend}"))
         found = found.edited(action, position, template, between="" if compat else "\n")
         if len(getattr(found, position)) > _MOST_CHARACTERS:
             raise UsageError(f"--format {action} {position}: a template of more than {_MOST_CHARACTERS:,} characters")

@@ -112,14 +112,14 @@ class Compact:
         if show is not None:
             with suppress(KeyError):  # another kernel's fields: as they are
                 text = show(self, event, event.fields())
-        return wrapped(f"{event.seconds} {event.task} {event.name} {text}", self._max_cols)
+        return wrapped(f"{event.seconds} {event.task} damon:{event.name} {text}", self._max_cols)
 
     def place(self, event: Event, values: Mapping[str, Any]) -> str:
-        """``3/10``: which region of its aggregation this is. One that lies below the one before begins anew."""
+        """``3/10``: which region of its aggregation this is, from 0. One that lies below the one before begins anew."""
         key = (event.task, event.name, values["target_id"])
-        count, last, of = self._at.get(key, (0, -1, -1))
+        count, last, of = self._at.get(key, (-1, -1, -1))
         number, start = values["nr_regions"], values["start"]
-        count = count + 1 if start > last and of == number and count < number else 1
+        count = count + 1 if start > last and of == number and count + 1 < number else 0
         self._at[key] = (count, start, number)
         return f"{count}/{number}"
 
@@ -142,7 +142,7 @@ def wrapped(line: str, max_cols: int) -> str:
 
 def _span(values: Mapping[str, Any]) -> str:
     start, end = values["start"], values["end"]
-    return f"{units.size(start, digits=6)} ({units.size(end - start)})"
+    return f"{units.size(start, digits=6)} ({units.size(end - start, digits=6)})"
 
 
 def _age(values: Mapping[str, Any]) -> int:
@@ -161,7 +161,9 @@ def _before_apply(_: Compact, event: Event, values: Mapping[str, Any]) -> str:
 
 
 def _stats(_: Compact, event: Event, values: Mapping[str, Any]) -> str:
-    tried, applied, passed = (units.size(values[name]) for name in ("sz_tried", "sz_applied", "sz_ops_filter_passed"))
+    tried, applied, passed = (
+        units.size(values[name], digits=6) for name in ("sz_tried", "sz_applied", "sz_ops_filter_passed")
+    )
     return (
         f"{values['ctx_idx']} {values['scheme_idx']} {values['nr_tried']} {tried} {values['nr_applied']} {applied}"
         f" {passed} {values['qt_exceeds']} {values['nr_snapshots']}"

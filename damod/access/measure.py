@@ -273,6 +273,8 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float, per
             # `//` of floats may come out one below
             if aligned + unit <= regions.start[at]:
                 aligned += unit
+            if aligned <= low:  # where a step is hardly more than what a float tells apart
+                aligned = high
             gap += (aligned - low) / unit
             low = aligned
             continue

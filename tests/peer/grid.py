@@ -6,7 +6,6 @@ A record is named as the file it is in; what runs them puts the directory before
 from __future__ import annotations
 
 import shlex
-import zlib
 from collections.abc import Iterator, Sequence
 
 STYLES = (
@@ -120,7 +119,7 @@ ACCESS: tuple[tuple[str, str], ...] = (
     # formats
     ("spread passed short tuned intervals pair", "--format set record_head {record}"),
     ("spread passed tuned", "--format set record_tail {record} --raw_number"),
-    ("spread passed tuned intervals two high rejected", "--format set snapshot_head {snapshot}"),
+    ("spread passed tuned two rejected", "--format set snapshot_head {snapshot}"),
     ("spread passed tuned intervals", "--format set snapshot_tail {snapshot} --raw_number"),
     ("spread passed hits warm high", "--format set region {region}"),
     ("spread passed hits", "--format set region {region} --raw_number"),
@@ -336,6 +335,33 @@ NAMED = (
     "access --input {spread.data} --input {passed.data} --style temperature-sz-hist",
     "access --input {two.data} --input {spread.data} --style hot",
     "access --input {spread.data} --input {hits.data}",
+    "access --input {hits.data} --input {spread.data}",
+    "attrs --input {hits.data}",
+    "attrs --input {hits.data} --raw_number",
+    "attrs --input {hits.data} --raw_form",
+    "attrs --input {hits.data} --total_sz_only",
+    "attrs --input {hits.data} --json",
+    "attrs --input {hits.data} --style temperature-sz-hist",
+    "attrs --input {hits.data} --style recency-sz-hist",
+    "attrs --input {hits.data} --style recency-percentiles",
+    "attrs --input {hits.data} --style temperature-percentiles",
+    "attrs --input {hits.data} --sort_regions_by size reverse",
+    "attrs --input {hits.data} --sort_regions_by probe_hits_wsum age",
+    "attrs --input {hits.data} --temperature_weights 1 0 0",
+    "attrs --input {hits.data} --adjust_region size probe_hits_rate 0",
+    "attrs --input {hits.data} --adjust_region probe_hits probe_hits_rate 1",
+    "attrs --input {hits.data} --format set region '<temperature> <probe hits> <size>'",
+    "attrs --input {hits.data} --sz_region 8K max",
+    "attrs --input {hits.data} --temperature 0 100000000000",
+    "trace --input {walk.trace}",
+    "trace --input {walk.trace} --max_cols 60",
+    "trace --input {walk.trace} --event damon:damon_aggregated",
+    "trace --input {walk.trace} --no_event damon:damon_aggregated",
+    "holistic --access_pattern {walk.data} --footprints {walk.data.mem_footprint} --profile {walk.data}",
+    "holistic --access_pattern {many.data} --footprints {walk.data.mem_footprint} --profile {walk.data} --long",
+    "profile --inputs {walk.data} {walk.data} --access_rate 90% max",
+    "heatmap --resol 3 10 --address_range 0 10M guided --address_range 0 5M guided --draw_range all --output raw"
+    " --input {walk.data}",
     "access --input {spread.data} --input {intervals.data} --total_sz_only",
     "access --input {spread.data} --input {two.data} --json --raw_number",
     "access --input {spread.data} --input {two.data} --raw_form",
@@ -346,7 +372,59 @@ NAMED = (
 )  # fmt: skip
 
 
-# Commands that are no reports. `{out}` is a file that is looked into afterwards.
+_QUOTAS = "--damos_action pageout --damos_quotas 10ms 100MB 1s 0 50% 500 --damos_quota_goal some_mem_psi_us 10ms"
+# Where we are other than the peer on purpose, and why.
+_HIGH = "columns are of 63 bits, so of memory above 2**63 beside lower memory there is no map"
+_FILTER = "exact numbers, those of --raw as numbers"
+_SPEC = "what --raw and --omit_defaults make reads back as the same spec"
+OTHERWISE: dict[str, str] = {
+    "report heatmap --guide --input {high.data}": _HIGH,
+    "report heatmap --guide_human --input {high.data}": _HIGH,
+    "report heatmap --resol 5 20 --input {high.data}": _HIGH,
+    "report heatmap --resol 4 5 --output raw --input {high.data}": _HIGH,
+    "report heatmap --resol 3 10 --address_range 0 10M guided --address_range 0 5M guided --output raw"
+    " --input {walk.data}": "both ranges are drawn, as with --draw_range all",
+    "report attrs --input {hits.data} --json": "the JSON of `report access`, not a container that nothing reads",
+    "report profile --inputs {walk.data} {walk.data} --access_rate 90% max": "perf's exit status is ours",
+    "validate --input {spread.data} --nr_regions 10 20": "one wrong snapshot of one is more than 2 percent",
+    "validate --input {spread.data} --aggr 200000 300000": "one wrong snapshot of one is more than 2 percent",
+    "validate --input {nothing.data}": "a record without snapshots is none",
+    "args accesses_filter --raw": _FILTER,
+    "args accesses_filter --sz_region 4K 1G --access_rate 5% 50% --age 1s 1m --raw": _FILTER,
+    "args accesses_filter --address 1G 2G --address 3G 4.5G --temperature -5 1000 --snapshot_idx 1 2": _FILTER,
+    "args accesses_filter --sz_snapshot 1M 2M --snapshot_time 1s 2s --snapshot_time 3s max --raw": _FILTER,
+    "args accesses_filter --sz_snapshot 1M 2M --snapshot_time 1s 2s --snapshot_time 3s max": _FILTER,
+    "args damon --format json --regions 4G-8G --refresh_stat 1s --damos_action stat"
+    " --damos_max_nr_snapshots 5": "the number of snapshots is not lost",
+    f"args damon --raw --ops paddr --regions 4G-8G {_QUOTAS}": _SPEC,
+    f"args damon --omit_defaults --ops paddr --regions 4G-8G {_QUOTAS}": _SPEC,
+}
+
+# Options of DAMON as a spec. The peer writes to a kernel for some of them, so these are for guests only.
+SPECS = (
+    "",
+    "--ops paddr --monitoring_intervals 5ms 100ms 1s --monitoring_nr_regions_range 10 1000",
+    "--monitoring_intervals_autotune",
+    "--monitoring_intervals_goal 4% 3 5ms 10s --damos_action stat",
+    "--damos_action pageout --damos_access_rate 0% 0% --damos_age 5s max --damos_sz_region 4K max",
+    "--damos_action pageout --damos_quotas 10ms 100MB 1s 0 50% 500 --damos_quota_goal some_mem_psi_us 10ms",
+    "--damos_action pageout --damos_quota_interval 1s --damos_quota_space 100M --damos_quota_goal user_input 1000 999",
+    "--damos_action pageout --damos_wmarks free_mem_rate 5s 50% 40% 20%",
+    "--damos_action pageout --damos_filter reject anon",
+    "--damos_action pageout --damos_filter anon nomatching",
+    "--damos_action pageout --damos_filter allow none memcg /a/b",
+    "--damos_action pageout --damos_filter allow addr 4G 8G",
+    "--damos_action migrate_hot 0 --damos_apply_interval 500ms",
+    "--damos_action migrate_cold 0 3 1 7",
+    "--damos_action lru_prio --damos_access_rate 50% max --damos_action lru_deprio --damos_access_rate 0% 0%",
+    "--ops paddr --regions 4096-8192\\ 16K-1M --damos_action stat",
+    "--refresh_stat 1s --damos_action stat --damos_max_nr_snapshots 5",
+    "--damon_addr_unit 64 --ops paddr --regions 100-200",
+    "--ops paddr --regions 100-200 --damos_action migrate_cold 1 --ops paddr --regions 400-700 --damos_action"
+    " migrate_hot 0 --nr_targets 1 1 --nr_schemes 1 1 --nr_ctxs 1 1",
+)  # fmt: skip
+
+# Commands that are no reports.
 TOOLS = (
     "validate --input {walk.data}",
     "validate --input {holes.data}",
@@ -365,24 +443,6 @@ TOOLS = (
     "args accesses_filter --address 1G 2G --address 3G 4.5G --temperature -5 1000 --snapshot_idx 1 2",
     "args accesses_filter --sz_snapshot 1M 2M --snapshot_time 1s 2s --snapshot_time 3s max --raw",
     "args accesses_filter --sz_snapshot 1M 2M --snapshot_time 1s 2s --snapshot_time 3s max",
-    "convert_record_format --record_file {walk.data} --format json --output_file {out}",
-    "convert_record_format --record_file {walk.data} --format perf_script --output_file {out}",
-    "convert_record_format --record_file {spread.data} --format perf_script --output_file {out}",
-    "convert_record_format --record_file {targets.data} --format perf_script --output_file {out}",
-    "convert_record_format --record_file {walk.txt} --format json --output_file {out}",
-    "convert_record_format --record_file {passed.data} --format json --output_file {out}",
-    "convert_record_format --record_file {intervals.data} --format json --output_file {out}",
-    "convert_record_format --record_file {bare.data} --format json --output_file {out}",
-    "convert_record_format --record_file {hits.data} --format json --output_file {out}",
-    "adjust --input {walk.data} --output_type json --output {out}",
-    "adjust --input {walk.data} --output_type json --output {out} --aggregate_interval 300000",
-    "adjust --input {walk.data} --output_type perf_script --output {out} --aggregate_interval 300000 --skip 3",
-    "adjust --input {walk.data} --output_type perf_script --output {out} --skip 3",
-    "adjust --input {walk.data} --output_type perf_script --output {out} --access_rate 50% max",
-    "adjust --input {walk.data} --output_type perf_script --output {out} --snapshot_idx 3 5 --sz_region 3M max",
-    "adjust --input {spread.data} --output_type json --output {out} --address 4.5G 5.5G",
-    "adjust --input {passed.data} --output_type json --output {out} --temperature 0 100000000000",
-    "adjust --input {targets.data} --output_type perf_script --output {out} --aggregate_interval 250000",
 )  # fmt: skip
 
 
@@ -408,23 +468,85 @@ def _lines() -> Iterator[str]:
     yield from NAMED
 
 
+# Words for records that are not made here: two snapshots and a long recording of damo's own.
+_SNAPSHOT_WORDS = (
+    *(f"--style {style}" for style in STYLES),
+    "--raw_form",
+    "--json",
+    "--json --raw_number",
+    "--region_box",
+    "--style recency-sz-hist --hist_logscale --hist_cumulate",
+    "--style temperature-sz-hist --hist_logscale --raw_number",
+    "--style recency-percentiles --percentiles_range 0 101 3",
+    "--style temperature-percentiles --percentiles_range 101",
+    "--snapshot_heatmap_width 33",
+    "--snapshot_heatmap_width 200",
+    "--snapshot_heatmap_static --snapshot_heatmap_width 61",
+    "--temperature_weights 1 100 50",
+    "--sort_regions_by temperature --sort_regions_dsc all",
+    "--sz_region 8K 1G",
+    "--access_rate 5% max",
+    "--age 10s 5m --style recency-sz-hist",
+    "--address 5G 20G",
+    "--temperature -1000000000 1000000",
+    "--total_sz_only",
+    "--region_box --region_box_scales linear linear linear",
+    "--format set region '<box>|<temperature>'",
+)
+_RECORDING_WORDS = (
+    "heatmap",
+    "heatmap --guide",
+    "heatmap --guide_human",
+    "heatmap --resol 7 33 --output raw",
+    "heatmap --draw_range all",
+    "heatmap --resol 10 60 --output raw --draw_range all --abs_time --abs_addr",
+    "heatmap --sort_temperature --resol 5 50",
+    "heatmap --time_range 10s 20s guided --resol 5 50",
+    "wss",
+    "wss --range 0 101 1 --raw_number",
+    "wss --sortby time",
+    "wss --work_time 1000000",
+    "wss --acc_thres 5 --sz_thres 100000",
+    "nr_regions",
+    "nr_regions --range 0 101 5 -s time",
+    "record_info",
+    "access --raw_form --snapshot_idx 0 3",
+    "access --json --snapshot_idx 3 5",
+    "access --raw_form --sz_region 1M max --raw_number",
+)
+
+
+def shared_lines() -> Sequence[str]:
+    """Command lines on `active.data`, `nofilter.data` and `long.data`, damo's own records in `../shared`."""
+    return [
+        *(
+            f"report access {words} --input {{{name}.data}}"
+            for name in ("active", "nofilter")
+            for words in _SNAPSHOT_WORDS
+        ),
+        *(f"report {words} --input {{long.data}}" for words in _RECORDING_WORDS),
+    ]
+
+
+def _specs() -> Iterator[str]:
+    regions = "" if not SPECS else "--regions 4G-8G "
+    for spec in SPECS:
+        # The default region is the machine's own memory.
+        tail = spec if "--regions" in spec else f"{regions}{spec}".strip()
+        yield from (f"args damon --format {form} {tail}" for form in ("json", "report"))
+    yield f"args damon --format yaml {regions}{SPECS[4]}"
+    yield f"args damon --raw --ops paddr {regions}{SPECS[5]}"
+    yield f"args damon --omit_defaults --ops paddr {regions}{SPECS[5]}"
+
+
 def lines() -> Sequence[str]:
     """All command lines; files stand in braces."""
-    return [*(f"report {line}" for line in dict.fromkeys(_lines())), *TOOLS]
+    return [*(f"report {line}" for line in dict.fromkeys(_lines())), *TOOLS, *_specs()]
 
 
 def words(line: str, directory: str) -> list[str]:
     """The words of a line, with files in `directory`."""
     return [
-        written(line, directory) or ""
-        if word == "{out}"
-        else f"{directory}/{word[1:-1]}"
-        if word.startswith("{") and word.endswith("}")
-        else word
+        f"{directory}/{word[1:-1]}" if word.startswith("{") and word.endswith("}") else word
         for word in shlex.split(line)
     ]
-
-
-def written(line: str, directory: str) -> str | None:
-    """The file that a line writes, which is another one for each line."""
-    return f"{directory}/out-{zlib.crc32(line.encode()):08x}" if "{out}" in line else None

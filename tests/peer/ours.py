@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from damoctl import main
@@ -22,17 +21,14 @@ class Answer(NamedTuple):
 
 
 def answer(line: str, directory: str) -> Answer:
-    """Run damoctl with it and, if it is a report, ``--compat damo-3.4``, in this process."""
+    """Run damoctl with it and ``--compat`` as far as it has that, in colour, in this process."""
     out, err = io.StringIO(), io.StringIO()
+    more: list[str] = ["--color", "always"]
+    if line.startswith(("report ", "args damon")) and not line.startswith("report trace"):
+        more += ["--compat", "damo-3.4"]
     with redirect_stdout(out), redirect_stderr(err):
-        compat = ["--compat", "damo-3.4"] if line.startswith("report ") else []
-        status = main.main([*grid.words(line, directory), *compat])
-    file = grid.written(line, directory)
-    wrote = ""
-    if file is not None and Path(file).exists():
-        wrote = Path(file).read_text()
-        Path(file).unlink()
-    return Answer(status, out.getvalue() + wrote, err.getvalue())
+        status = main.main([*grid.words(line, directory), *more])
+    return Answer(status, out.getvalue(), err.getvalue())
 
 
 def same(ours: Answer, theirs: Mapping[str, Any]) -> bool:
@@ -41,10 +37,28 @@ def same(ours: Answer, theirs: Mapping[str, Any]) -> bool:
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether texts are the same but for colours and one newline at the end, which the peer's pager takes away."""
-    return bare(one) in (known := bare(other), known + "\n", known.removesuffix("\n"))
+    """Whether texts are the same in the same colours, but for one newline at the end, which the peer's pager takes."""
+    known = painted(other)
+    return painted(one) in (known, [*known, "\n"], known[:-1] if known[-1:] == ["\n"] else known)
 
 
 def bare(text: str) -> str:
     """Without colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def painted(text: str) -> list[str]:
+    """Each character, with its colours if it has any; whose escapes say so does not matter."""
+    found, ground, front = [], "", ""
+    for escape, character in re.findall(r"\x1b\[([0-9;]*)m|([\s\S])", text):
+        if escape.startswith("48;5;"):
+            ground = escape
+        elif escape.startswith("38;5;"):
+            front = escape
+        elif escape or not character:
+            ground = front = ""
+        elif character == "\n":
+            found.append(character)
+        else:
+            found.append(f"{character}{ground}{front}")
+    return found

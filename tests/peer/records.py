@@ -241,6 +241,55 @@ def _footprints(processes: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     ]
 
 
+def _trace() -> str:
+    """Lines of trace-cmd, as damo saves them."""
+    events = (
+        "100.100000: damon_aggregated:     target_id=0 nr_regions=2 4096-8192: 0 5",
+        "100.100001: damon_aggregated:     target_id=0 nr_regions=2 8192-1056768: 7 0",
+        "100.100002: damos_before_apply:   ctx_idx=0 scheme_idx=1 target_idx=0 nr_regions=2 4096-8192: 0 5",
+        "100.200000: damon_monitor_intervals_tune: sample_us=7000",
+        "100.200001: damos_esz:            ctx_idx=0 scheme_idx=0 esz=4096",
+        "100.200002: damos_stat_after_apply_interval: ctx_idx=0 scheme_idx=0 nr_tried=3 sz_tried=12288 nr_applied=2"
+        " sz_applied=8192 sz_ops_filter_passed=4096 qt_exceeds=1 nr_snapshots=9",
+    )
+    head = (
+        "damo_report_trace_output_format_version: 0", "damo_report_trace_output_time: 1700000000.5",
+        "damo_report_trace_output_tracer: trace-cmd",
+    )  # fmt: skip
+    return "".join(f"{line}\n" for line in (*head, *(f"       kdamond.0-1234  [001]   {event}" for event in events)))
+
+
+def _probed() -> dict[str, Any]:
+    """A kdamond with two probes, as `<record>.kdamonds` has it."""
+
+    def wants(kind: str, weight: int) -> dict[str, Any]:
+        item = {
+            "filter_type": kind,
+            "matching": True,
+            "allow": True,
+            "path": None,
+            "range_min": None,
+            "range_max": None,
+        }
+        return {"preps": [], "filters": [item], "weight": weight}
+
+    return {
+        "state": "on", "pid": "123", "refresh_ms": 0,
+        "contexts": [{
+            "ops": "paddr", "addr_unit": "1 B", "targets": [{"pid": None, "obsolete": False, "regions": []}],
+            "intervals": {
+                "sample_us": "5 ms", "aggr_us": "100 ms", "ops_update_us": "1 s",
+                "intervals_goal": {"access_bp": "0 %", "aggrs": "0", "min_sample_us": "0 ns", "max_sample_us": "0 ns"},
+            },
+            "nr_regions": {"min": "10", "max": "1,000"},
+            "probes": [wants("anon", 2), wants("pgidle_unset", 1)],
+            "sample_control": {"primitives_enabled": {"page_table": True, "page_fault": False}, "sample_filters": []},
+            "pause": False,
+            "schemes": [],
+        }],
+    }  # fmt: skip
+
+
 def write(directory: Path) -> None:
     """All records, as NAME.data, and `walk.data.mem_footprint`, `walk.txt` (text of perf) and `walk.json`."""
     made = _made()
@@ -250,6 +299,8 @@ def write(directory: Path) -> None:
     walk = made["walk"]
     (directory / "walk.json").write_text(json.dumps(walk, indent=4))
     (directory / "walk.txt").write_text(text(walk[0]["snapshots"], 1234))
+    (directory / "walk.trace").write_text(_trace())
+    (directory / "hits.data.kdamonds").write_text(json.dumps([_probed()], indent=4))
     draw = _numbers(9)
     sizes = [[20_000 + next(draw) % 9000, 300 + next(draw) % 50][: 1 + index % 2] for index in range(33)]
     (directory / "walk.data.mem_footprint").write_text(json.dumps(_footprints(sizes), indent=4))

@@ -45,14 +45,7 @@ def ask(
     """
     damo = damo or ensure_damo()
     plan = outdir.parent / f"{outdir.name}.plan"
-    plan.write_text(
-        json.dumps(
-            [
-                {"words": grid.words(line, str(records)), "timeout_s": each_s, "file": grid.written(line, str(records))}
-                for line in lines
-            ]
-        )
-    )
+    plan.write_text(json.dumps([{"words": grid.words(line, str(records)), "timeout_s": each_s} for line in lines]))
     program = CHECKOUT / "tests/vm/programs/peer_reports.py"
     script = f'exec "$DAMO_PYTHON" {program} "$DAMO" {shlex.quote(str(plan))} "$DAMOD_GUEST_OUT/answers"'
     guest = Guest(kernel=kernel, env={"DAMO": str(damo), "DAMO_PYTHON": str(damo.parent / "python")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from damoctl.local import LocalDaemon
 from damod.records import open_record
 from damod.records.convert import write
+from tests.peer import grid
+from tests.peer import ours as our
+from tests.peer import records as odd
 from tests.shared import shared
 from tests.vm.conftest import kernel_names
 from tests.vm.guest import CHECKOUT, Guest, GuestError, compile_for_guest
-from tests.vm.peer import ensure_damo
+from tests.vm.peer import ask, ensure_damo
 from tests.vm.run_in_guest import project_python
 
 pytestmark = pytest.mark.vm
@@ -63,3 +67,36 @@ def test_the_peer_reads_our_records(tmp_path: Path) -> None:
         found, theirs = ((ran.outdir / f"{name}.{whose}").read_text().rstrip("\n") for whose in ("ours", "damo"))
         assert len(found.splitlines()) > 100
         assert found == theirs
+
+
+# Of the lines of the grid, each how many-th one is asked in CI, where there is not the time for all.
+_EACH = 1 if os.environ.get("DAMOD_VM_SLOW") else 11
+
+
+def test_the_same_reports(tmp_path: Path) -> None:
+    """damo in a guest prints what `--compat damo-3.4` prints here, on records of every odd kind and its own.
+
+    All that it ever printed for the grid is kept in tests/golden; this shows that it still does. DAMOD_VM_SLOW=1 asks
+    for each line (twenty minutes).
+    """
+    try:
+        ensure_damo()
+    except GuestError as exc:
+        pytest.skip(f"there is no damo to compare with: {exc}")
+    made = tmp_path / "records"
+    made.mkdir()
+    odd.write(made)
+    for name, there in (("active", ".snapshot.active"), ("nofilter", ".snapshot.nofilter"), ("long", "")):
+        (made / f"{name}.data").write_bytes(shared("damo", "records", f"damon.data{there}").read_bytes())
+    for directory in (tmp_path, made):
+        directory.chmod(0o755)
+    lines = [*grid.lines(), *grid.shared_lines()][::_EACH]
+    answers = ask(lines, made, tmp_path / "out", kernel=kernel_names()[-1], timeout_s=120 * 11 / _EACH + 300)
+    assert set(answers) == set(lines)
+    other = [
+        f"{line}\n--- damo\n{answer['out'][:600]}\n--- damoctl\n{found.out[:600]}{found.err[:300]}"
+        for line, answer in answers.items()
+        if line not in grid.OTHERWISE and not our.same(found := our.answer(line, str(made)), answer)
+    ]
+    assert not other, "\n".join(other)
+    assert sum(answer["status"] == 0 for answer in answers.values()) > 0.8 * len(answers)

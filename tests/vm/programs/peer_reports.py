@@ -2,10 +2,9 @@
 
     peer_reports.py DAMO PLAN ANSWERS [AT_ONCE]
 
-`PLAN` is a JSON list of {"words": [...], "timeout_s": number, "file": path or null}. Each runs in a child of this
-process, which has loaded the peer's modules once: starting it afresh takes the emulated processor seconds. An answer is
-{"words", "status", "out", "err", "took_s"}; `out` has what it wrote into `file` too, the status is null where the time
-was over. Of a traceback only the last line is kept.
+`PLAN` is a JSON list of {"words": [...], "timeout_s": number}. Each runs in a child of this process, which has loaded
+the peer's modules once: starting it afresh takes the emulated processor seconds. An answer is {"words", "status",
+"out", "err", "took_s"}, with a status of null where the time was over. Of a traceback only the last line is kept.
 """
 
 from __future__ import annotations
@@ -70,8 +69,6 @@ def ended(running: Running, status: int | None) -> dict[str, Any]:
         file.seek(0)
         texts.append(file.read().decode(errors="replace"))
         file.close()
-    if running.case.get("file") and Path(running.case["file"]).exists():
-        texts[0] += Path(running.case["file"]).read_text(errors="replace")
     took_s = round(time.monotonic() - running.since, 3)
     return {"words": running.case["words"], "status": status, "out": texts[0], "err": texts[1], "took_s": took_s}
 

@@ -190,7 +190,7 @@ def test_record_info(record: Path) -> None:
     lines = run(report, "record_info", "--input", record).splitlines()
     assert lines[:3] == ["kdamond_idx: 0", "context_idx: 0", "target_id: 0"]
     assert lines[3] == "time: [-300 ms, 6 s) (6.300 s)"
-    assert lines[4] == "region\t 0: [4.000000 KiB, 16.000000 KiB) (12.000000 KiB)"
+    assert lines[4] == "region\t 0: [4.000000 KiB, 16.000000 KiB) (12.000 KiB)"
     assert len(lines) == 12
     plain = json.loads(run(report, "record_info", "--input", record, "--json"))
     assert [item["target_id"] for item in plain] == [0, 1]

@@ -262,6 +262,13 @@ def test_repeat_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slept == [0.75, 0.75, 0.75]
 
 
+def test_old_lists_of_keywords() -> None:
+    """The options that once listed keywords tell where they are now, as damo does."""
+    assert show(unreachable, "--ls_region_format_keywords").said() == (
+        "use 'damoctl help access_format_options region_format_keywords' instead\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -281,7 +288,6 @@ def test_repeat_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--repeat", "-1", "2"], "negative"),
         (["--repeat", "1", "0"], "nothing"),
         (["stray"], "stray"),
-        (["--ls_region_format_keywords"], "keywords"),
     ],
 )
 def test_wrong_words(words: list[str], said: str) -> None:

@@ -61,7 +61,7 @@ def shown(path: Path, *words: str) -> list[str]:
 def regions(path: Path, *words: str) -> list[list[str]]:
     """Size and hits of the regions as they are shown."""
     made = shown(path, "--format", "set", "region", "<size>|<probe hits>|", "--format", "set", "snapshot_head", "",
-                 "--format", "set", "snapshot_tail", "", *words)  # fmt: skip
+                 "--format", "set", "snapshot_tail", "", "--format", "set", "record_tail", "", *words)  # fmt: skip
     return [[part.strip() for part in line.split("|")[:2]] for line in made]
 
 
@@ -80,15 +80,16 @@ def test_layout(record: Path) -> None:
         "2   2.000 MiB    10.000 MiB    500 ms        20 3",
         "memory bw estimate: 10.117 GiB per second",
         "total size: 1.012 GiB",
+        "record DAMON intervals: sample 5 ms, aggr 100 ms",
     ]
 
 
 def test_temperature_is_of_weighted_hits(record: Path) -> None:
     """Hits by weight times 100 and age (us) times 100, below zero without hits; sizes count if they have a weight."""
     made = shown(record, "--format", "set", "region", "<temperature>", "--style", "temperature-percentiles")
-    assert made[-5:-2] == ["-5,000,000,000", "-1,000,000,000", "50,004,300"]
+    assert made[-6:-3] == ["-5,000,000,000", "-1,000,000,000", "50,004,300"]
     made = shown(record, "--format", "set", "region", "<temperature>", "--temperature_weights", "1", "0", "1")
-    assert made[-5:-2] == [f"-{1 << 30:,}", f"-{10 * MIB:,}", f"{2 * MIB + 43:,}"]
+    assert made[-6:-3] == [f"-{1 << 30:,}", f"-{10 * MIB:,}", f"{2 * MIB + 43:,}"]
 
 
 def test_sorting(record: Path) -> None:
@@ -106,7 +107,7 @@ def test_sorting(record: Path) -> None:
 def test_filters_know_temperatures_of_hits(record: Path) -> None:
     """--temperature keeps by this report's temperatures, and the total is of what is kept."""
     assert regions(record, "--temperature", "0", "100000000") == [["2.000 MiB", "20 3"]]
-    assert shown(record, "--temperature", "0", "100000000")[-1] == "total size: 2.000 MiB"
+    assert shown(record, "--temperature", "0", "100000000")[-2] == "total size: 2.000 MiB"
 
 
 def test_idle_is_what_no_probe_hit(record: Path) -> None:
@@ -166,5 +167,5 @@ def test_records_without_hits(tmp_path: Path, record: Path) -> None:
 
 def test_other_forms(record: Path) -> None:
     """The raw listing has hits in place of samples; JSON is damo's."""
-    assert "# start_addr     end_addr        length   age probe_hits" in shown(record, "--raw_form")
+    assert "# start_addr     end_addr        length    age probe_hits" in shown(record, "--raw_form")
     assert json.loads("\n".join(shown(record, "--json")))[0]["snapshots"][0]["regions"][1]["probe_hits"] == [20, 3]

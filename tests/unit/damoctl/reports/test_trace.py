@@ -53,13 +53,13 @@ def test_lines_of_tracers(line: str, task: str, pid: int | None, seconds: str) -
 def test_compact_lines(events: Path) -> None:
     """Each region says which of its aggregation it is; an aggregation that lost regions does not shift the next."""
     assert shown("--input", str(events)).splitlines() == [
-        "10877.201334 kdamond.0/4452 damon_aggregated 0 1/2 4.000000 KiB (4.000 KiB) 0 34",
-        "10877.201334 kdamond.0/4452 damon_aggregated 0 2/2 8.000000 KiB (1023.992 MiB) 3 2",
-        "10877.201334 kdamond.0/4452 damon_aggregated 0 1/2 4.000000 KiB (4.000 KiB) 1 35",
+        "10877.201334 kdamond.0/4452 damon:damon_aggregated 0 0/2 4.000000 KiB (4.000000 KiB) 0 34",
+        "10877.201334 kdamond.0/4452 damon:damon_aggregated 0 1/2 8.000000 KiB (1023.992188 MiB) 3 2",
+        "10877.201334 kdamond.0/4452 damon:damon_aggregated 0 0/2 4.000000 KiB (4.000000 KiB) 1 35",
     ]
     compact = trace.Compact()
     found = [compact(event) for line in (LINES[0], LINES[2]) if (event := trace.parse(line))]
-    assert [" 1/2 " in line for line in found] == [True, True]
+    assert [" 0/2 " in line for line in found] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_compact_lines(events: Path) -> None:
     [
         (
             "damos_before_apply: ctx_idx=0 scheme_idx=1 target_idx=2 nr_regions=9 4096-8192: 3 7",
-            "0 1 2 9 4.000000 KiB (4.000 KiB) 3 7",
+            "0 1 2 9 4.000000 KiB (4.000000 KiB) 3 7",
         ),
         (
             "damos_stat_after_apply_interval: ctx_idx=0 scheme_idx=1 nr_tried=5 sz_tried=8192 nr_applied=4"
             " sz_applied=4097 sz_ops_filter_passed=0 qt_exceeds=1 nr_snapshots=7",
-            "0 1 5 8.000 KiB 4 4.001 KiB 0 B 1 7",
+            "0 1 5 8.000000 KiB 4 4.000977 KiB 0 B 1 7",
         ),
         ("damon_monitor_intervals_tune: sample_us=7000", "sample_us=7000"),
         ("damos_esz: ctx_idx=0 scheme_idx=0 esz=12", "ctx_idx=0 scheme_idx=0 esz=12"),
         (
             "damon_region_aggregated: target_id=0 nr_regions=4 4096-8192: 3 7 probe_hits=14 03",
-            "0 1/4 4.000000 KiB (4.000 KiB) 3 7 20 3",
+            "0 0/4 4.000000 KiB (4.000000 KiB) 3 7 20 3",
         ),
-        ("damon_aggregated: target_id=0 nr_regions=4 4096-8192: 3 None", "0 1/4 4.000000 KiB (4.000 KiB) 3 -1"),
+        ("damon_aggregated: target_id=0 nr_regions=4 4096-8192: 3 None", "0 0/4 4.000000 KiB (4.000000 KiB) 3 -1"),
         ("damon_aggregated: another=1 kernel=2", "another=1 kernel=2"),
     ],
 )
@@ -88,7 +88,7 @@ def test_each_event(text: str, wanted: str) -> None:
     """Every event has its compact form; what is not known, or has other fields, is shown as it is."""
     event = trace.parse(f"kdamond.0 1 [000] 1.000000: damon:{text}")
     assert event is not None
-    assert trace.Compact()(event) == f"1.000000 kdamond.0/1 {event.name} {wanted}"
+    assert trace.Compact()(event) == f"1.000000 kdamond.0/1 damon:{event.name} {wanted}"
 
 
 def test_long_lines_are_wrapped_at_blanks(events: Path) -> None:
