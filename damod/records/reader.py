@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
-from damod.records import batch, crc, damo_fast, damo_json, schema
+from damod.records import batch, crc, damo_json, schema
 from damod.records.schema import RecordMeta, Series
 from damod.records.stream import MAGIC, StreamReader
 from damod.records.writer import PART, ROWS_PER_BATCH, parquet_footer
@@ -366,7 +366,10 @@ class _Columns(RecordFile):
             )
             series.append(one)
             ordered = sorted(record.snapshots, key=lambda snapshot: snapshot.end_ns)
-            self._snapshots.append([(one.key, replace(item, target=target)) for item in ordered])
+            self._snapshots.append(
+                [(one.key, item if item.target == target else replace(item, target=target)) for item in ordered]
+            )
+        self._held: list[batch.Held] | None = None
         super().__init__(name, kind, RecordMeta(series=tuple(series)))
 
     def records(self) -> list[Record]:
@@ -379,13 +382,12 @@ class _Columns(RecordFile):
     def lost(self) -> bool:
         return any(snapshot.lost for own in self._snapshots for _, snapshot in own)
 
-    def _held(self) -> Iterator[batch.Held]:
-        for key, snapshot in merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0])):
-            yield batch.hold(snapshot, key)
-
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        for group in batch.groups(self._held(), ROWS_PER_BATCH):
-            yield batch.build(group).select(list(columns))
+        if self._held is None:
+            ordered = merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0]))
+            self._held = [batch.hold(snapshot, key) for key, snapshot in ordered]
+        for group in batch.groups(self._held, ROWS_PER_BATCH):
+            yield batch.build(group, columns)
 
 
 class _Segments(RecordFile):
@@ -535,6 +537,8 @@ def _text_kind(file: BinaryIO, head: bytes) -> str:
 
 def _from_damo(file: BinaryIO, name: str, *, compat: bool) -> list[Record]:
     if _text_kind(file, file.read(8)) != "perf_script":
+        from damod.records import damo_fast
+
         file.seek(0)
         with contextlib.suppress(damo_fast.Unusual, zlib.error, BadRecord):
             outline, regions = damo_fast.read(_inflated(file))
@@ -552,11 +556,14 @@ def _inflated(file: BinaryIO) -> Iterator[bytes]:
             yield data
         return
     inflate = zlib.decompressobj()
-    while chunk := file.read(_CHUNK):
-        while data := inflate.decompress(chunk, _CHUNK * 4):
+    # Pieces whose lines stay in the processor's cache while they are looked at.
+    while chunk := file.read(_CHUNK // 4):
+        while data := inflate.decompress(chunk, _CHUNK):
             yield data
             chunk = inflate.unconsumed_tail
     if not inflate.eof:
+        from damod.records import damo_fast
+
         raise damo_fast.Unusual("the compressed data stop in the middle")
 
 
