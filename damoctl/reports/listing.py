@@ -53,18 +53,18 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
     import json
     from dataclasses import replace
 
-    from damod.records.damo_json import plain_snapshot, to_plain
+    from damod.records import damo_text
+    from damod.records.damo_json import to_plain
 
-    def block(value: object, depth: int) -> str:
-        indent = " " * depth
-        return indent + json.dumps(value, indent=4).replace("\n", f"\n{indent}")
+    def block(text: str, depth: int) -> str:
+        return " " * depth + damo_text.indented(text, depth)
 
     if not records:
         yield "[]"
         return
     yield "["
     for index, record in enumerate(records):
-        frame = block(to_plain(replace(record, snapshots=()), raw=raw), 4)
+        frame = block(json.dumps(to_plain(replace(record, snapshots=()), raw=raw), indent=4), 4)
         comma = "," if index < len(records) - 1 else ""
         if not record.snapshots:
             yield frame + comma
@@ -74,6 +74,6 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
         yield before + '"snapshots": ['
         last = len(record.snapshots) - 1
         for number, snapshot in enumerate(record.snapshots):
-            yield block(plain_snapshot(snapshot, raw=raw, compat=compat), 12) + ("," if number < last else "")
+            yield block(damo_text.whole(snapshot, raw=raw, compat=compat), 12) + ("," if number < last else "")
         yield " " * 8 + "]" + after + comma
     yield "]"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import IO, NamedTuple, Self
 
-# Lines joined into one write: few system calls for long reports, and the first lines still show at once.
-_BATCH = 512
+# Lines (or blocks of many) joined into one write: few system calls for long reports, little held, the first shown at once.
+_BATCH = 64
 
 
 class Term(NamedTuple):
