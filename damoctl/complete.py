@@ -158,7 +158,7 @@ def _of_command(name: str, rest: Sequence[str]) -> Grammar:
         module = import_module(f"damoctl.commands.{name}")
         kinds = {"args": "TOPICS", "report": "TYPES", "help": "TOPICS"}[name]
         if len(rest) < 2:
-            from damoctl.main import COMMANDS
+            from damoctl.verbs import COMMANDS
 
             more = [word for word in COMMANDS if COMMANDS[word].help] if name == "help" else ()
             return Grammar((_HELP,), (Word("topic", choices=(*getattr(module, kinds), *more)),), rest)
@@ -233,7 +233,7 @@ def complete(words: Sequence[str]) -> list[str]:
 
 
 def _complete(words: Sequence[str]) -> list[str]:
-    from damoctl.main import COMMANDS
+    from damoctl.verbs import COMMANDS
 
     at = 0
     while at < len(words) - 1 and words[at].startswith("-"):

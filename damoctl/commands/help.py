@@ -90,7 +90,7 @@ def _of_command(words: Sequence[str], ctx: Context) -> int:
     """What ``damoctl COMMAND ... --help`` prints; damo's old names are those of their commands."""
     from importlib import import_module
 
-    from damoctl.main import COMMANDS
+    from damoctl.verbs import COMMANDS
 
     module = import_module(f"damoctl.commands.{COMMANDS[words[0]].module}")
     status: int = module.run([*words[1:], "--help"], ctx)
@@ -99,7 +99,7 @@ def _of_command(words: Sequence[str], ctx: Context) -> int:
 
 def run(argv: list[str], ctx: Context) -> int:
     """Print a topic, or the topics."""
-    from damoctl.main import COMMANDS
+    from damoctl.verbs import COMMANDS
 
     topics = {"damon_param_options": _params, "access_filter_options": _filters, "access_format_options": _formats}
     words = [word for word in argv if word not in ("-h", "--help")]

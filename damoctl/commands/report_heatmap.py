@@ -28,7 +28,7 @@ OPTIONS = (
     Option(("--tid",), "filter", "Target id.", (Word("id", "int"),)),
     Option(
         ("--resol",), "format", "Pixels in time and in addresses (default: 40 80, images 500 500).",
-        (Word("time", "count"), Word("addresses", "count")),
+        (Word("time", "count", most=20_000), Word("addresses", "count", most=20_000)),
     ),
     Option(
         ("--time_range",), "filter",
@@ -157,8 +157,8 @@ def _options(given: Given, output: str) -> heatmap.Options:
     from damoctl.reports import heatmap
 
     resol = tuple(given.words("resol", (40, 80) if output == "stdout" else (500, 500)))
-    if min(resol) < 1 or max(resol) > 20_000:
-        raise UsageError(f"--resol {resol[0]} {resol[1]}: from 1 to 20,000 pixels")
+    if min(resol) < 1:
+        raise UsageError(f"--resol {resol[0]} {resol[1]}: a picture has a pixel at least")
     weights = [_number(word, "--temperature_weights") for word in given.words("temperature_weights", (1.0, 1.0))]
     return heatmap.Options(
         resol=(resol[0], resol[1]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from damoctl.flags import recording
 from damoctl.flags.option import Option, Word
-from damod.errors import NotFound
+from damod.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,10 @@ OPTIONS = (
     Option(("--footprints",), "source", "Footprints (default: <record>.mem_footprint).", (Word("file", "file"),)),
     Option(("--profile",), "source", "CPU profile (default: <record>.profile).", (Word("file", "file"),)),
     Option(("--long",), "format", "A longer page, with headings."),
+    Option(
+        ("--heatmap_time_last_n_sec",), "format", "Heatmaps of the last so many seconds only.",
+        (Word("time", "seconds"),),
+    ),
     Option(("--perf_path",), "source", "The perf program.", (Word("file", "file"),), default="perf"),
 )  # fmt: skip
 TABLES = (recording.COMMON, OPTIONS)
@@ -33,10 +38,16 @@ def run(argv: Sequence[str], ctx: Context) -> int:
 
     path = given.one("access_pattern", given.inputs[-1] if given.inputs else load.DEFAULT)
     long = "long" in given
+    seconds = given.one("heatmap_time_last_n_sec")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UsageError(f"--heatmap_time_last_n_sec {seconds:g}: more than nothing is wanted")
     footprints = _footprints(given.one("footprints"), path, ctx)
     functions = _functions(given.one("perf_path", "perf"), given.one("profile"), path, 30 if long else 16, ctx)
     with load.opened([path], ctx, compat=given.compat) as source:
-        page = holistic.compute(source, footprints, functions, rows=10 if long else 5, compat=given.compat)
+        page = holistic.compute(
+            source, footprints, functions, rows=10 if long else 5, compat=given.compat,
+            last_ns=None if seconds is None else int(seconds * 1e9),
+        )  # fmt: skip
     if given.json:
         ctx.print_json(holistic.to_plain(page))
     else:

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from damoctl.flags.option import Option, Use, Word, read_use
 from damoctl.flags.words import problems_error
+from damod.errors import UsageError
 
 STYLES = (
     "detailed", "simple-boxes", "temperature-sz-hist", "recency-sz-hist", "cold-memory-tail", "recency-percentiles",
@@ -98,7 +99,8 @@ FORMATS: tuple[Option, ...] = (
         for position in POSITIONS
     ),
     Option(
-        ("--snapshot_heatmap_width",), "format", "Columns of <heatmap>.", (Word("number", "count"),), default="80"
+        ("--snapshot_heatmap_width",), "format", "Columns of <heatmap>.", (Word("number", "count", most=10_000),),
+        default="80",
     ),
     Option(
         ("--snapshot_heatmap_colorset",), "format", "Colours of <heatmap>.", (Word("set", choices=COLORSETS),),
@@ -113,11 +115,11 @@ FORMATS: tuple[Option, ...] = (
     ),
     Option(
         ("--region_box_min_max_length",), "format", "Least and greatest length of a box.",
-        (Word("min", "count"), Word("max", "count")), default="1 30",
+        (Word("min", "count", most=1000), Word("max", "count", most=1000)), default="1 30",
     ),
     Option(
         ("--region_box_min_max_height",), "format", "Least and greatest height of a box.",
-        (Word("min", "count"), Word("max", "count")), default="1 5",
+        (Word("min", "count", most=100), Word("max", "count", most=100)), default="1 5",
     ),
     Option(
         ("--region_box_colorset",), "format", "Colours of boxes.", (Word("set", choices=COLORSETS),), default="gray"
@@ -133,7 +135,7 @@ FORMATS: tuple[Option, ...] = (
     ),
     Option(
         ("--min_chars_for",), "format", "Pad what a keyword shows to this many characters. May be repeated.",
-        (Word("keyword"), Word("number", "count")), repeat=True,
+        (Word("keyword"), Word("number", "count", most=1000)), repeat=True,
     ),
     Option(("--total_sz_only",), "format", "Show only the total size of each snapshot."),
     Option(
@@ -147,6 +149,29 @@ FORMATS: tuple[Option, ...] = (
         for level in ("record", "snapshot", "region")
     ),
 )  # fmt: skip
+
+
+MOST_PERCENTILES = 10_000
+
+
+def percentiles(name: str, words: Sequence[int], *, least: int | None = None) -> Sequence[int]:
+    """The percentiles from start, stop (not included) and step, as `range` takes them; none below `least`.
+
+    UsageError where there is none, or more than anybody reads.
+    """
+    said = f"{name} {' '.join(map(str, words))}"
+    if len(words) == 3 and words[2] == 0:
+        raise UsageError(f"{name}: a step of 0 never ends")
+    found = range(*words)
+    try:
+        count = len(found)
+    except OverflowError:
+        count = MOST_PERCENTILES + 1
+    if not count or (least is not None and min(found[0], found[-1]) < least):
+        raise UsageError(f"{said}: no percentile in it", hint=f"as in {name} 0 101 25")
+    if count > MOST_PERCENTILES:
+        raise UsageError(f"{said}: more than {MOST_PERCENTILES:,} percentiles", hint=f"as in {name} 0 101 25")
+    return found
 
 
 def values(found: Iterable[Use]) -> dict[str, list[list[Any]]]:

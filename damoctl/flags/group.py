@@ -28,6 +28,9 @@ _BELOW = {
 _TARGET_WORDS = ("--target_pid", "--regions", "--numa_node")
 # Options of which an item may have any number.
 LISTS = ("--damos_filter", "--damos_quota_goal", "--probe_prep", "--probe_filter", "--probe_weight")
+MOST_ITEMS = 4096
+"""So many items of a level an --nr_* option may make; any machine has fewer, and each costs memory before the kernel
+is asked."""
 SHOWN = {"kdamond": "kdamond", "ctx": "context", "target": "target", "probe": "probe", "scheme": "scheme"}
 
 
@@ -158,6 +161,10 @@ class _Counts:
     def apply(self, name: str, counts: list[int]) -> None:
         child, level = COUNTS[name]
         shown = f"{name} {' '.join(map(str, counts))}"
+        if sum(counts) > MOST_ITEMS:
+            what = child if child.startswith("--") else f"{SHOWN[child]}s"
+            self._contradiction(f"{shown} makes {sum(counts):,} {what}, and at most {MOST_ITEMS:,} are taken")
+            return
         parents = _all(self.kdamonds, level)
         if len(counts) > len(parents):
             if level in self.marked:

@@ -34,10 +34,16 @@ def kernels(option: Option) -> str:
     return "no released kernel has it" if option.since == "none" else f"Linux {option.since} or later"
 
 
+def bounds(option: Option) -> str:
+    """``at most 1,000``, of the option's numbers."""
+    most = max((word.most for word in option.words), default=0)
+    return f"at most {most:,}" if most else ""
+
+
 def remarks(option: Option) -> str:
     """What stands in brackets after the help text."""
     default = f"default: {option.default}" if option.default else ""
-    return "; ".join(filter(None, (raw_units(option), default, kernels(option))))
+    return "; ".join(filter(None, (raw_units(option), bounds(option), default, kernels(option))))
 
 
 def entry(option: Option, width: int = 100) -> list[str]:

@@ -92,12 +92,16 @@ KINDS: dict[str, Kind] = {
 
 
 class Word(NamedTuple):
-    """One word of an option. With `choices` it is a keyword and `kind` does not matter."""
+    """One word of an option. With `choices` it is a keyword and `kind` does not matter.
+
+    `most` is the greatest number that makes sense (0: any): what is drawn or padded so often has to fit into memory.
+    """
 
     metavar: str
     kind: str = "text"
     path: str = ""
     choices: tuple[str, ...] = ()
+    most: int = 0
 
 
 class Option(NamedTuple):
@@ -174,7 +178,10 @@ def read_word(word: Word, text: str) -> Any:
         raise ValueError(f"{text!r} is not one of {', '.join(word.choices)}{near(text, word.choices)}")
     kind = KINDS[word.kind]
     try:
-        return kind.parse(text)
+        value = kind.parse(text)
+        if word.most and value > word.most:
+            raise ValueError(f"{text!r} is more than {word.most:,}")
+        return value
     except (ValueError, OverflowError) as exc:
         said = str(exc)
         if kind.takes.split(" like ")[0] in said:

@@ -38,7 +38,10 @@ PLOT = Option(
     ("--plot", "-p"), "format", "Draw the distribution: into an image file (pdf, png, jpeg, svg), or stdout.",
     (Word("file", "file"),),
 )  # fmt: skip
-BAR = Option(("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count"),), default="59")
+BAR = Option(
+    ("--nr_cols_bar",), "format", "Columns of the bars; 0 for none.", (Word("number", "count", most=10_000),),
+    default="59",
+)  # fmt: skip
 EXCLUDE = Option(
     ("--exclude_samples",), "source", "Leave out so many snapshots at the beginning (20 with --compat damo).",
     (Word("number", "count"),), default="0",
@@ -80,13 +83,7 @@ class Given:
         """The percentiles of --range."""
         if "range" not in self:
             return default
-        start, stop, step = self.words("range")
-        if step == 0:
-            raise UsageError("--range: a step of 0 never ends")
-        found = range(start, stop, step)
-        if not found or min(found) < 0:
-            raise UsageError(f"--range {start} {stop} {step}: no percentile in it", hint="as in --range 0 101 25")
-        return found
+        return access.percentiles("--range", self.words("range"), least=0)
 
 
 def read(

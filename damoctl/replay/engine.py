@@ -21,7 +21,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ import numpy as np
 from damoctl.replay.trace import Step, Target, Trace
 from damod import units
 from damod.errors import NoMemory
+from damod.room import available_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,27 +50,6 @@ _POPULATE_WRITE = 23
 _POPULATE_PAGES = 32768
 # Of what is available, so much stays for others.
 _SPARE = 5
-
-
-def available_bytes(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory that this process may still take: the machine's, or less where a cgroup (v2) of its sets a limit."""
-    lines = dict(line.split(":", 1) for line in (proc / "meminfo").read_text().splitlines())
-    least = int(lines["MemAvailable"].split()[0]) * 1024
-    try:
-        own = next(line for line in (proc / "self/cgroup").read_text().splitlines() if line.startswith("0::"))[3:]
-    except (OSError, StopIteration):
-        return least
-    at = cgroups / own.lstrip("/")
-    for place in (at, *at.parents):
-        if not place.is_relative_to(cgroups):
-            break
-        try:
-            limit = (place / "memory.max").read_text().strip()
-            if limit != "max":
-                least = min(least, max(int(limit) - int((place / "memory.current").read_text()), 0))
-        except (OSError, ValueError):
-            continue
-    return least
 
 
 def check_room(needed: int, allowed: int | None = None) -> None:

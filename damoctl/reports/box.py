@@ -6,7 +6,7 @@ absolute terms and much by comparison with its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -39,8 +39,12 @@ def rescaled(values: Sequence[float], bounds: Bounds, into: tuple[int, int], sca
     return [int((value - low) * step + first) for value in values]
 
 
-def boxes(columns: Sequence[Sequence[float] | None], bounds: Sequence[Bounds], box: Box, *, color: bool) -> list[str]:
-    """The box of each region; `columns` and `bounds` belong to length, colour and height.
+def boxes(
+    columns: Sequence[Sequence[float] | None], bounds: Sequence[Bounds], box: Box, *, color: bool
+) -> Iterator[str]:
+    """The box of each region, one at a time, as large ones of many regions would not fit into memory together.
+
+    `columns` and `bounds` belong to length, colour and height.
 
     A column of None (`none`) always draws the least. A box of several rows ends with a newline.
     """
@@ -50,9 +54,7 @@ def boxes(columns: Sequence[Sequence[float] | None], bounds: Sequence[Bounds], b
         for column, bound, into, scale in zip(columns, bounds, box.ranges, box.scales, strict=True)
     )
     widest, tallest = box.ranges[0][1], box.ranges[2][1]
-    drawn = []
     for columns_wide, digit, rows in zip(length, level, height, strict=True):
         pad = " " * (widest - columns_wide) if box.align == "right" else ""
         row = f"{pad}|{heat.run(digit, columns_wide, box.colorset, color=color)}|"
-        drawn.append("\n".join([row] * rows) + ("\n" if tallest > 1 else ""))
-    return drawn
+        yield "\n".join([row] * rows) + ("\n" if tallest > 1 else "")

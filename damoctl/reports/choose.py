@@ -9,6 +9,7 @@ import numpy as np
 
 from damoctl.reports.frames import Flags, Floats, Frame, Ints, Series
 from damod.access.select import Range, Selection, rate
+from damod.errors import UsageError
 
 # Which columns of frames a selection looks at.
 NEED = frozenset({"start_ns", "intervals", "age", "wall"})
@@ -131,9 +132,26 @@ def _with(frame: Frame, start: Ints, end: Ints) -> Frame:
     return replace(frame, start=start, end=end)
 
 
+def _fit(frame: Frame, weights: tuple[int, int, int]) -> bool:
+    """Whether all parts of all temperatures are within 64 bits."""
+
+    def most(column: Ints) -> int:
+        return int(column.max(initial=0))
+
+    sample, aggr = most(frame.sample_us), most(frame.aggr_us)
+    by_size, by_rate, by_age = map(abs, weights)
+    rate = max(most(frame.nr_accesses), 1) * 100 * sample * max(by_rate, 1)
+    return rate + most(frame.sizes) * by_size + most(frame.age) * max(aggr, 1) * by_age <= 2**63 - 1
+
+
 def temperatures(frame: Frame, weights: tuple[int, int, int], *, compat: bool = False) -> Ints:
     """As `measure.temperatures`: whole numbers, negative where nothing was accessed."""
     by_size, by_rate, by_age = weights
+    if not _fit(frame, weights):
+        raise UsageError(
+            f"temperatures by the weights {by_size} {by_rate} {by_age} are beyond 64 bits for what this record has",
+            hint="--temperature_weights: smaller ones in the same proportion order the regions the same",
+        )
     sample, aggr = frame.per_region(frame.sample_us), np.maximum(frame.per_region(frame.aggr_us), 1)
     samples = frame.nr_accesses.astype(np.int64)
     if compat:

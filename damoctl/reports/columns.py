@@ -6,7 +6,7 @@ Help and `args accesses_format` read the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from damoctl.reports import distribution
@@ -21,7 +21,7 @@ from damod.access.snapshot import Regions
 
 
 class Keyword(NamedTuple):
-    """`show` takes the view of its level and for regions returns a column."""
+    """`show` takes the view of its level and for regions returns a column (any iterable of texts)."""
 
     name: str
     about: str
@@ -243,7 +243,7 @@ def _hz_column(view: SnapshotView) -> list[str]:
     return texts(view.regions.nr_accesses, lambda samples: units.hz(samples * 1_000_000 / aggr, raw=raw))
 
 
-def _box(view: SnapshotView) -> list[str]:
+def _box(view: SnapshotView) -> Iterator[str]:
     box = view.options.box
     columns = [view.box_column(value) for value in box.values]
     bounds = [view.bounds.get(value, (0, 0)) for value in box.values]

@@ -230,6 +230,10 @@ class Opened(Source):
         regions = {
             name: rows[name] for name in ("start", "end", "nr_accesses", "age", "sz_filter_passed") if name in rows
         }
+        for name in ("start", "end"):
+            # addresses of 2^63 and more are stored as what they are with a sign; here the greatest stands for them
+            if name in regions and len(regions[name]) and regions[name].min() < 0:
+                regions[name] = np.where(regions[name] < 0, I64_MAX, regions[name])
         counts = regions.get("nr_accesses")
         if counts is None:  # no column of regions was asked for
             regions = dict.fromkeys(("start", "end", "nr_accesses"), np.zeros(0, dtype=np.int64))

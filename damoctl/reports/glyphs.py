@@ -1,8 +1,8 @@
 """Columns of numbers as columns of text, all at once, without a Python object for any of the regions.
 
 A column's texts are cells of equal width. Lines of text are the cells side by side in one buffer, which is the text
-where every cell is filled, as nearly all are while texts keep within the widths of their columns. Where one is not, a
-zero byte stands for no character. The text is that of `damod.units`, to the character.
+where every cell is filled, as nearly all are while texts keep within their columns' widths. Where one is not, a zero
+byte stands for no character. The text is that of `damod.units`, to the character.
 """
 
 from __future__ import annotations

@@ -23,8 +23,10 @@ from damoctl.term.term import Term
 from damod import units
 from damod.errors import NoData, UsageError
 
-# At most so many pixels of snapshots by columns are worked on at once (8 bytes each).
+# At most so many pixels of snapshots by columns (or rows) are worked on at once (8 bytes each).
 _PIXELS = 1 << 22
+MOST_PIXELS = 1 << 23
+"""All maps together have no more pixels, a screen of 4K; each takes up to a hundred bytes until it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,29 +166,62 @@ def address_ranges(guide: Guide, options: Options, sizes: tuple[int, int] | None
     return [(hottest.start, hottest.end)]
 
 
+class Plan(NamedTuple):
+    """What to draw of one series: a map of each of the address ranges `spans`, all of the same `times`."""
+
+    guide: Guide
+    times: tuple[int, int]
+    spans: Sequence[tuple[int, int]]
+
+
 def compute(source: Source, options: Options) -> list[Map]:
-    """The maps that the options ask for. NoData if the record has nothing of it."""
+    """The maps that the options ask for. NoData if the record has nothing of it, UsageError for too many pixels."""
     found = guides.compute(source)
     if not found:
         raise NoData(f"{source.name} has no snapshots", hint="nothing was monitored, or the recording just began")
     guide = chosen(found, options)
     times = time_range(guide, options)
     sizes = (0, _largest(source, guide.series)) if options.by_temperature else None
-    spans = address_ranges(guide, options, sizes)
+    return draw(source, [Plan(guide, times, address_ranges(guide, options, sizes))], options)
+
+
+def draw(source: Source, plans: Sequence[Plan], options: Options) -> list[Map]:
+    """The maps of all plans, in one pass over the record. UsageError if they have too many pixels.
+
+    Of `options` only what says how to draw counts.
+    """
+    count = sum(len(plan.spans) for plan in plans)
+    rows, columns = options.resol
+    if (pixels := count * rows * columns) > MOST_PIXELS:
+        raise UsageError(
+            f"{f'{count:,} maps' if count > 1 else 'a map'} of {rows:,} by {columns:,} would be {pixels:,} pixels;"
+            f" at most {MOST_PIXELS:,} are drawn",
+            hint="less of --resol, fewer ranges (--address_range); --time_range and --address_range show parts closer",
+        )
     if options.compat:
         from damoctl.reports.heatmap_compat import heats
 
-        pictures = heats(source, guide.series, times, spans, options)
-        known = source.intervals(guide.series) is not None
-    else:
-        canvases = [Canvas(times, span, options.resol) for span in spans]
-        known = _draw(source, guide.series, canvases, options)
-        pictures = [canvas.heat() for canvas in canvases]
-    unit = "hz" if known else "samples"
+        return [
+            Map(plan.guide.series, plan.times, span, heat, _unit(plan.guide.noted), options.by_temperature)
+            for plan in plans
+            for span, heat in zip(
+                plan.spans, heats(source, plan.guide.series, plan.times, plan.spans, options), strict=True
+            )
+        ]
+    sheets = {
+        plan.guide.series: Sheet([Canvas(plan.times, span, options.resol) for span in plan.spans]) for plan in plans
+    }
+    _draw(source, sheets, options)
     return [
-        Map(guide.series, times, span, heat, unit, options.by_temperature)
-        for span, heat in zip(spans, pictures, strict=True)
+        Map(plan.guide.series, plan.times, canvas.addresses, canvas.heat(), _unit(sheet.known), options.by_temperature)
+        for plan in plans
+        for sheet in (sheets[plan.guide.series],)
+        for canvas in sheet.canvases
     ]
+
+
+def _unit(known: bool | None) -> str:
+    return "hz" if known else "samples"
 
 
 def _largest(source: Source, series: Series) -> int:
@@ -197,23 +232,21 @@ def _largest(source: Source, series: Series) -> int:
     )
 
 
-def _draw(source: Source, series: Series, canvases: Sequence[Canvas], options: Options) -> bool:
-    """Draw all frames; tells whether heats are in hz."""
-    known: bool | None = None
-    before: int | None = None
+def _draw(source: Source, sheets: Mapping[Series, Sheet], options: Options) -> None:
+    """Draw all frames of the series that have a sheet."""
     need = {"start_ns", "intervals", "age"} | ({"passed"} if options.df_passed else set())
     for frame in source.frames(need):
-        if frame.series != series or not len(frame):
+        sheet = sheets.get(frame.series)
+        if sheet is None or not len(frame):
             continue
-        if known is None:
-            known = bool((frame.aggr_us > 0).all())
+        if sheet.known is None:
+            sheet.known = bool((frame.aggr_us > 0).all())
         if options.by_temperature:
             frame = by_temperature(frame, options.weights)
-        strips = cut_in_strips(frame, before, known=known, df_passed=options.df_passed)
-        before = int(frame.end_ns[-1])
-        for canvas in canvases:
+        strips = cut_in_strips(frame, sheet.before, known=sheet.known, df_passed=options.df_passed)
+        sheet.before = int(frame.end_ns[-1])
+        for canvas in sheet.canvases:
             canvas.add(strips)
-    return bool(known)
 
 
 def heat_values(frame: Frame, *, known: bool, df_passed: bool) -> Floats:
@@ -300,6 +333,18 @@ def by_temperature(frame: Frame, weights: tuple[float, float]) -> Frame:
     )  # fmt: skip
 
 
+@dataclass(slots=True)
+class Sheet:
+    """The canvases of a series while frames come in.
+
+    `known` tells whether heats are in hz (None: no frame yet), `before` when the last snapshot drawn ended (ns).
+    """
+
+    canvases: Sequence[Canvas]
+    known: bool | None = None
+    before: int | None = None
+
+
 class Canvas:
     """A picture while frames are drawn on it, `resol` pixels of time by addresses.
 
@@ -320,7 +365,7 @@ class Canvas:
         there = np.flatnonzero((strips.ends > low) & (strips.begins < high))
         if not len(there):
             return
-        step = max(_PIXELS // (self.columns + 2), 1)
+        step = max(_PIXELS // max(self.columns + 2, self.rows), 1)
         for top in range(int(there[0]), int(there[-1]) + 1, step):
             bottom = min(top + step, int(there[-1]) + 1)
             part = slice(int(strips.first[top]), int(strips.first[bottom]))

@@ -14,40 +14,59 @@ from damoctl.reports.spread import Values
 from damoctl.term.term import Term
 from damod import units
 
+# What a page has room for; a target has a handful of ranges, a damaged or odd record may have any number.
+_MOST_MAPS = 200
+
 
 class Page(NamedTuple):
-    """The parts of the page; `spreads` are wss, rss, vsz and sys_used where known, `functions` perf's lines."""
+    """The parts of the page; `spreads` are wss, rss, vsz and sys_used where known, `functions` perf's lines.
+
+    `left_out` says how many ranges have no map, since the hotter ones are as many as a page can have.
+    """
 
     maps: Sequence[heatmap.Map]
     spreads: Mapping[str, Values]
     functions: Sequence[str]
+    left_out: int = 0
 
 
 def compute(
-    source: Source, footprints: Mapping[str, Values], functions: Sequence[str], *, rows: int, compat: bool
+    source: Source,
+    footprints: Mapping[str, Values],
+    functions: Sequence[str],
+    *,
+    rows: int,
+    compat: bool,
+    last_ns: int | None = None,
 ) -> Page:
-    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together."""
-    maps: list[heatmap.Map] = []
-    snapshots = 0
-    for found in guide.compute(source):
-        series = found.series
-        snapshots = max(snapshots, found.snapshots)
-        if not found.stretches:
-            continue
-        maps += heatmap.compute(
-            source,
-            heatmap.Options(
-                resol=(rows, 80), kdamond=series.kdamond, context=series.context, scheme=series.scheme,
-                target_id=series.target_id, draw_all=True, compat=compat,
-            ),
-        )  # fmt: skip
-    exclude = 20 if compat and snapshots > 200 else 0
+    """Maps of `rows` by 80 of each stretch of each series, and the values of all series together.
+
+    With `last_ns` the maps are of so much time at the recording's end, or of all of it if it is shorter.
+    """
+    guides = guide.compute(source)
+    plans, left_out = _plans(guides, last_ns)
+    maps = heatmap.draw(source, plans, heatmap.Options(resol=(rows, 80), compat=compat))
+    exclude = 20 if compat and max((found.snapshots for found in guides), default=0) > 200 else 0
     sets = wss.compute(source, wss.Options(exclude=exclude))
     spreads = {"wss": sets[0]} if sets else {}
     for name in ("rss", "vsz", "sys_used"):
         if name in footprints:
             spreads[name] = footprints[name]
-    return Page(maps, spreads, functions)
+    return Page(maps, spreads, functions, left_out)
+
+
+def _plans(guides: Sequence[guide.Guide], last_ns: int | None) -> tuple[list[heatmap.Plan], int]:
+    """A map of each stretch, or of the hottest ones of all; how many are left out."""
+    heats = sorted((stretch.heat for found in guides for stretch in found.stretches), reverse=True)
+    least, room = heats[:_MOST_MAPS][-1] if heats else 0.0, _MOST_MAPS
+    plans = []
+    for found in guides:
+        spans = [(one.start, one.end) for one in found.stretches if one.heat >= least][:room]
+        room -= len(spans)
+        if spans:
+            begin = found.start_ns if last_ns is None else max(found.end_ns - last_ns, found.start_ns)
+            plans.append(heatmap.Plan(found, (begin, found.end_ns), spans))
+    return plans, max(len(heats) - _MOST_MAPS, 0)
 
 
 def _maps(page: Page, colorset: str, term: Term, *, compat: bool) -> Iterator[str]:
@@ -56,6 +75,8 @@ def _maps(page: Page, colorset: str, term: Term, *, compat: bool) -> Iterator[st
         low, high = drawn.addresses
         yield f"# target {drawn.series.target_id}, address range {low}-{high}"
         yield from heatmap.render([drawn], look, term)
+    if page.left_out:
+        yield f"# {page.left_out:,} more ranges, less hot than these, are left out"
 
 
 def _table(page: Page, *, by_time: bool) -> Iterator[str]:
@@ -102,6 +123,7 @@ def to_plain(page: Page) -> dict[str, Any]:
     look = spread.Look()
     return {
         **heatmap.to_plain(page.maps),
+        "maps_left_out": page.left_out,
         "distributions": {
             name: spread.to_plain([item], look, name)[0]["percentiles"] for name, item in page.spreads.items()
         },

@@ -11,6 +11,7 @@ from itertools import pairwise
 from damod import units
 from damod.errors import UsageError
 
+_MOST_LINES = 10_000
 VIEWS = ("idle_time_mem_sz", "idle_time_percentiles")
 
 
@@ -54,8 +55,8 @@ def of_range(percentiles: Sequence[float], start: int, stop: int, step: int) -> 
 
 def mem_sz(percentiles: Sequence[float], lines: int) -> list[dict[str, float]]:
     """[{"idle_s", "percent"}]: the span of idle times cut into `lines`, and the share of memory up to each end."""
-    if lines < 1:
-        raise UsageError(f"--idle_time_mem_sz_lines {lines} is no number of lines")
+    if not 1 <= lines <= _MOST_LINES:
+        raise UsageError(f"--idle_time_mem_sz_lines {lines}: from 1 to {_MOST_LINES:,} lines")
     low, high = percentiles[0], percentiles[-1]
     ends = [low + (high - low) * (line + 1) / lines for line in range(lines)]
     # Each hundredth of the memory counts with the percentile that it ends at.

@@ -54,7 +54,7 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
     from dataclasses import replace
 
     from damod.records import damo_text
-    from damod.records.damo_json import to_plain
+    from damod.records.damo_plain import to_plain
 
     def block(text: str, depth: int) -> str:
         return " " * depth + damo_text.indented(text, depth)

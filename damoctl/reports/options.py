@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from damoctl.flags.access import POSITIONS
+from damoctl.flags.access import POSITIONS, percentiles
 from damoctl.reports import styles
 from damoctl.reports.box import Box
 from damod.access import measure, select
@@ -99,14 +99,7 @@ def _min_chars(given: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, int]:
 
 
 def _points(words: Sequence[int]) -> Sequence[int]:
-    if len(words) > 3:
-        return sorted(words)
-    if len(words) == 3 and words[2] == 0:
-        raise UsageError("--percentiles_range: a step of 0 never ends")
-    points = range(*words)
-    if not points:
-        raise UsageError(f"--percentiles_range {' '.join(map(str, words))}: no percentile in it")
-    return points
+    return sorted(words) if len(words) > 3 else percentiles("--percentiles_range", words)
 
 
 def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = False) -> Options:

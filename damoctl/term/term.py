@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import IO, NamedTuple, Self
 
-# Lines (or blocks of many) joined into one write: few system calls for long reports, little held, the first shown at once.
+# Lines (or blocks of many) joined into one write: few system calls, little held, and the first still show at once.
 _BATCH = 64
 
 

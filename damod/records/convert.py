@@ -17,7 +17,7 @@ from pathlib import Path
 from damod import units
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, Conflict, DamodError, UsageError
-from damod.records import damo_json, damo_text, writer
+from damod.records import damo_plain, damo_text, writer
 from damod.records.damo_text import indented
 from damod.records.reader import RecordFile, as_lists
 from damod.records.schema import Series
@@ -95,7 +95,7 @@ def json_text(record: RecordFile) -> Iterator[str]:
     opening = "["
     for series in record.series:
         own = (snapshot for whose, snapshot in record.aggregations() if whose.key == series.key)
-        head = json.dumps(damo_json.to_plain(series.record(()), raw=True), indent=4)
+        head = json.dumps(damo_plain.to_plain(series.record(()), raw=True), indent=4)
         before, middle, after = head.partition('"snapshots": []')
         yield opening + indented("\n" + before, 4)
         first = True
@@ -110,7 +110,7 @@ def json_text(record: RecordFile) -> Iterator[str]:
 def _snapshot_text(snapshot: Snapshot) -> str:
     """JSON of a snapshot with an indent of 4; percents and times of ages are left for the reader to work out."""
     regions = as_lists(snapshot.regions)
-    plain = damo_json.plain_snapshot(replace(snapshot, regions=Regions()), raw=True)
+    plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=True)
     plain["total_bytes"] = str(regions.total_bytes())
     # damo writes nanoseconds without a unit here and takes them for microseconds; with a unit everybody is right.
     plain["sample_interval_us"] = units.exact_time(snapshot.sample_us * 1000) if snapshot.sample_us else None

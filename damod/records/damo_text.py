@@ -10,7 +10,7 @@ from typing import Any
 from damod import units
 from damod.access import measure
 from damod.access.snapshot import Regions, Snapshot
-from damod.records import damo_json
+from damod.records import damo_plain
 
 _REGION = """
         {{
@@ -29,9 +29,9 @@ _REGION = """
 
 
 def whole(snapshot: Snapshot, *, raw: bool, compat: bool = False) -> str:
-    """The text of `damo_json.plain_snapshot`; regions are lists."""
+    """The text of `damo_plain.plain_snapshot`; regions are lists."""
     regions, sample, aggr = snapshot.regions, snapshot.sample_us, snapshot.aggr_us
-    plain = damo_json.plain_snapshot(replace(snapshot, regions=Regions()), raw=raw, compat=compat)
+    plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=raw, compat=compat)
     total = regions.total_bytes()
     plain["total_bytes"] = f"{total}" if raw else units.exact_size(total)
     known = set(regions.nr_accesses)

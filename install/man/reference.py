@@ -17,7 +17,7 @@ from damoctl.flags import access
 from damoctl.flags.help import remarks
 from damoctl.flags.option import Option
 from damoctl.flags.table import OPTIONS
-from damoctl.main import COMMANDS, Command
+from damoctl.verbs import COMMANDS, Command
 
 SHARED: dict[str, Sequence[Option]] = {
     "DAMON PARAMETERS": OPTIONS,

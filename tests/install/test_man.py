@@ -12,7 +12,7 @@ import pytest
 from damoctl import complete
 from damoctl.commands import args, report
 from damoctl.flags.table import OPTIONS
-from damoctl.main import COMMANDS
+from damoctl.verbs import COMMANDS
 from damod.policy.document import Policy
 from damod.settings import SETTINGS
 from install.man import pages as man

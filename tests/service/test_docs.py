@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from damoctl.complete import complete
-from damoctl.main import COMMANDS
+from damoctl.verbs import COMMANDS
 from tests.doc_blocks import DOCUMENTS, ROOT, Block, blocks, complaints, pattern, play
 
 NOT_RUN = [block for path in DOCUMENTS for block in blocks(path) if "not run" in block.marks]

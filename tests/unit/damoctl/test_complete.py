@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from damoctl.complete import complete, main
-from damoctl.main import COMMANDS
+from damoctl.verbs import COMMANDS
 
 
 @pytest.mark.parametrize(

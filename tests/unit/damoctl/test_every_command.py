@@ -11,7 +11,8 @@ import pytest
 from damoctl import examples, renamed
 from damoctl.commands import args, policy, record, report
 from damoctl.complete import _of_command
-from damoctl.main import COMMANDS, main
+from damoctl.main import main
+from damoctl.verbs import COMMANDS
 from damod.errors import UsageError
 from tests.shared import shared
 

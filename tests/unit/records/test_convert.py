@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, Conflict
-from damod.records import convert, damo_json, open_record
+from damod.records import convert, damo_plain, open_record
 from tests.shared import shared
 
 RECORDS = ("damon.data", "damon.data.snapshot.active", "damon.data.snapshot.nofilter")
@@ -105,7 +105,7 @@ def read(path: Path) -> list[Record]:
 
 def write_json(path: Path, found: list[Record]) -> Path:
     """A file as damo would write it, by other code than the one under test."""
-    path.write_text(json.dumps([damo_json.to_plain(item, raw=False) for item in found], indent=4))
+    path.write_text(json.dumps([damo_plain.to_plain(item, raw=False) for item in found], indent=4))
     return path
 
 
@@ -125,7 +125,7 @@ def test_real_records(name: str, kinds: tuple[str, ...], tmp_path: Path) -> None
     source = shared("damo", "records", name)
     work = tmp_path / "in"
     work.write_bytes(source.read_bytes())
-    assert values(read(through(work, *kinds))) == values(damo_json.read(source))
+    assert values(read(through(work, *kinds))) == values(read(source))
 
 
 def test_a_real_record_as_perf_script(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_real_record_as_perf_script(tmp_path: Path) -> None:
     source = shared("damo", "records", "damon.data")
     work = tmp_path / "in"
     work.write_bytes(source.read_bytes())
-    assert values(read(through(work, "perf_script", "parquet"))) == values(damo_json.read(source))
+    assert values(read(through(work, "perf_script", "parquet"))) == values(read(source))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -141,7 +141,7 @@ def test_a_real_record_as_perf_script(tmp_path: Path) -> None:
 def test_parquet_and_json_keep_every_value(found: list[Record], tmp_path: Path) -> None:
     """JSON -> parquet -> json_compressed -> parquet -> json is what it was, with every column a record may have."""
     path = write_json(tmp_path / "in", found)
-    expected = values(damo_json.read(path))
+    expected = values(read(path))
     assert values(read(through(path, "parquet", "json_compressed", "parquet", "json"))) == expected
 
 
@@ -150,7 +150,7 @@ def test_parquet_and_json_keep_every_value(found: list[Record], tmp_path: Path) 
 def test_perf_script_keeps_what_it_can_hold(found: list[Record], tmp_path: Path) -> None:
     """parquet -> perf_script -> parquet keeps regions, accesses, ages (known or not), times to the ns and indices."""
     path = write_json(tmp_path / "in", found)
-    expected = values(damo_json.read(path))
+    expected = values(read(path))
     got = values(read(through(path, "parquet", "perf_script", "parquet")))
     assert sorted(map(repr, got)) == sorted(map(repr, expected))
 
@@ -195,7 +195,7 @@ def test_a_tuned_sampling_interval_has_its_unit(tmp_path: Path) -> None:
     path = through(write_json(tmp_path / "in", [Record(0, 0, None, 0, intervals, [snapshot])]), "parquet", "json")
     assert json.loads(path.read_text())[0]["snapshots"][0]["sample_interval_us"] == "80 ms"
     for compat in (False, True):
-        (back,) = damo_json.read(path, compat=compat)
+        (back,) = open_record(path, compat=compat).records()
         assert (back.snapshots[0].sample_us, back.snapshots[0].aggr_us) == (80_000, 1_600_000)
 
 
@@ -245,7 +245,7 @@ def test_wall_time_in_json(tmp_path: Path) -> None:
     with_writer = RecordWriter(tmp_path, "x", RecordMeta())
     with_writer.append(Snapshot(0, 0, 0, 5, 10, 1000, 5, 10, Regions([0], [4096], [1], [0])))
     with_writer.seal()
-    (found,) = damo_json.read(through(tmp_path / "x", "json_compressed"))
+    (found,) = read(through(tmp_path / "x", "json_compressed"))
     assert (found.snapshots[0].start_ns, found.snapshots[0].end_ns) == (1005, 1010)
 
 

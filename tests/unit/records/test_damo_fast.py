@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from damod.access.record import Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
-from damod.records import damo_fast, damo_json, digits
+from damod.records import damo_fast, damo_json, damo_plain, digits
 from damod.records.reader import as_lists
 
 NUMBERS = st.integers(0, 10**12) | st.integers(0, 2**63 - 1) | st.sampled_from([0, 9, 10, 999, 1000, 999_999, 10**6])
@@ -59,7 +59,7 @@ def test_no_digits(texts: list[str]) -> None:
 
 
 def text_of(records: list[Record], *, raw: bool) -> str:
-    return json.dumps([damo_json.to_plain(record, raw=raw) for record in records], indent=4)
+    return json.dumps([damo_plain.to_plain(record, raw=raw) for record in records], indent=4)
 
 
 @st.composite

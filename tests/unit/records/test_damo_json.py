@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
-from damod.errors import BadRecord, DamodError, NotFound
-from damod.records import damo_json
+from damod.errors import BadRecord, DamodError
+from damod.records import damo_json, damo_plain, json_text
 from tests.shared import shared
 
 
@@ -37,7 +37,7 @@ def record(snapshots: int = 3, *, goal: Goal | None = None, age: int = 5) -> Rec
 
 
 def text(*records: Record, raw: bool = True) -> bytes:
-    return json.dumps([damo_json.to_plain(item, raw=raw) for item in records], indent=4).encode()
+    return json.dumps([damo_plain.to_plain(item, raw=raw) for item in records], indent=4).encode()
 
 
 def read(data: bytes, **how: Any) -> list[Record]:
@@ -81,17 +81,17 @@ def test_any_chunk_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_real_files() -> None:
     """damo's own files have the counts that are known of them."""
-    (old,) = damo_json.read(shared("damo", "records", "damon.data"))
+    (old,) = read(shared("damo", "records", "damon.data").read_bytes())
     assert (len(old.snapshots), old.intervals, old.target_id) == (543, None, 18446623438842320000)
     assert old.snapshots[0].regions.age[0] == -1
-    (new,) = damo_json.read(shared("damo", "records", "damon.data.snapshot.active"))
+    (new,) = read(shared("damo", "records", "damon.data.snapshot.active").read_bytes())
     assert new.intervals is not None and new.intervals.goal == Goal(400, 1, 5_000, 150_000)
     assert len(new.snapshots[0].regions) == 34
 
 
 def test_tuned_interval() -> None:
     """damo writes nanoseconds as sample_interval_us; they are taken as such, and as damo reads them with compat."""
-    plain = damo_json.to_plain(record(1, goal=Goal(400, 3, 5_000, 10_000_000)), raw=True)
+    plain = damo_plain.to_plain(record(1, goal=Goal(400, 3, 5_000, 10_000_000)), raw=True)
     plain["snapshots"][0]["sample_interval_us"] = "80000000"
     data = json.dumps([plain]).encode()
     assert read(data)[0].snapshots[0].sample_us == 80_000
@@ -101,7 +101,7 @@ def test_tuned_interval() -> None:
 
 def test_tuned_duration() -> None:
     """Without a note of the tuned interval, a snapshot that took a tenth longer than set tells its own."""
-    plain = damo_json.to_plain(record(1, goal=Goal(400, 3, 5_000, 10_000_000)), raw=True)
+    plain = damo_plain.to_plain(record(1, goal=Goal(400, 3, 5_000, 10_000_000)), raw=True)
     plain["snapshots"][0] |= {"sample_interval_us": None, "end_time": "1200000000"}
     (got,) = read(json.dumps([plain]).encode())
     assert (got.snapshots[0].sample_us, got.snapshots[0].aggr_us) == (10_000, 200_000)
@@ -109,7 +109,7 @@ def test_tuned_duration() -> None:
 
 def test_missing_keys() -> None:
     """Keys that damo tolerates to miss may miss."""
-    plain = damo_json.to_plain(record(1), raw=True)
+    plain = damo_plain.to_plain(record(1), raw=True)
     for key in ("kdamond_idx", "context_idx", "intervals", "scheme_idx", "scheme_filters", "data_source"):
         del plain[key]
     snapshot = plain["snapshots"][0]
@@ -196,22 +196,8 @@ def test_flipped_bits(data: st.DataObject) -> None:
         assert exc.message
 
 
-def test_no_file(tmp_path: Any) -> None:
-    """A missing file and a directory are told apart."""
-    with pytest.raises(NotFound, match="no such file"):
-        damo_json.read(tmp_path / "none")
-    with pytest.raises(BadRecord, match="directory"):
-        damo_json.read(tmp_path)
-
-
-def test_rotated_directory(tmp_path: Any) -> None:
-    """A directory that damo rotated into is read by the record in it."""
-    (tmp_path / "damon.data").write_bytes(text(record()))
-    assert len(damo_json.read(tmp_path)[0].snapshots) == 3
-
-
 def test_zip_bomb_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that never ends is refused at the limit, not read into memory as a whole."""
-    monkeypatch.setattr(damo_json, "_MAX_VALUE", 1 << 20)
+    monkeypatch.setattr(json_text, "_MAX_VALUE", 1 << 20)
     with pytest.raises(BadRecord, match="without end"):
         read(zlib.compress(b'[{"a": [' + b"1," * (8 << 20)))

@@ -102,6 +102,13 @@ def test_rotated_segments(where: str, tmp_path: Path) -> None:
     assert found == ([400, 500, 600] if "2026" in where else [100, 200, 300, 400, 500, 600])
 
 
+def test_a_directory_that_damo_rotated_into(tmp_path: Path) -> None:
+    """It is read by the damon.data in it."""
+    (tmp_path / "damon.data").write_bytes(shared("damo", "records", "damon.data.snapshot.active").read_bytes())
+    with open_record(tmp_path) as record:
+        assert record.type == "json_compressed"
+
+
 def test_the_last_segment_still_runs(tmp_path: Path) -> None:
     """A segment that is not sealed yet is read along, and so is a .part beside."""
     write(tmp_path / f"damon.data.{SEGMENTS[0]}", 0, 2)

@@ -12,7 +12,7 @@ import pytest
 
 from damoctl.commands import help as help_command
 from damoctl.flags.access import FILTERS, FORMATS
-from damoctl.main import COMMANDS
+from damoctl.verbs import COMMANDS
 from damod.errors import UsageError
 
 ROOT = Path(__file__).parents[4]

@@ -19,7 +19,7 @@ from damoctl.flags import access as flags
 from damod.access.record import from_live
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import DaemonUnreachable, NoData, NotAllowed, UsageError
-from damod.records import damo_json
+from damod.records import damo_json, damo_plain
 
 REGIONS = Regions([4096, 8192, 1 << 32], [8192, 12288, (1 << 32) + (1 << 30)], [20, 20, 0], [3, 3, 30])
 
@@ -76,7 +76,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def old_record(path: Path) -> None:
     (record,) = from_live([live(regions=Regions([0], [1 << 20], [0], [0]))])
-    path.write_text(json.dumps([damo_json.to_plain(record, raw=True)]))
+    path.write_text(json.dumps([damo_plain.to_plain(record, raw=True)]))
 
 
 def show(client: Any, *words: str, **how: Any) -> Ctx:
@@ -208,7 +208,7 @@ def test_snapshot_filters(here: Path) -> None:
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record may come through a pipe."""
     (record,) = from_live([live()])
-    data = json.dumps([damo_json.to_plain(record, raw=True)]).encode()
+    data = json.dumps([damo_plain.to_plain(record, raw=True)]).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert "total size: 1.000 GiB" in show(unreachable, "--input", "-").said()
 

@@ -7,8 +7,11 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from damoctl.commands import report
 from damoctl.context import Context
+from damod.errors import UsageError
 from tests.shared import shared
 
 ENTRY = [
@@ -44,6 +47,21 @@ def test_page(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[at + 4 : at + 6]] == ["vsz", "sys_used"]
     assert lines[at + 6 : at + 8] == ["", "# Hotspot functions"]
     assert lines[at + 8 :] == [f"line {number}" for number in range(1, 17)]
+
+
+def test_the_end_of_a_recording() -> None:
+    """The heatmaps may be of the last seconds; of more than there are they are of all."""
+    record = str(shared("damo", "records", "damon.data"))
+    found = {}
+    for seconds in ("1", "100000"):
+        out = io.StringIO()
+        words = ["holistic", "--input", record, "--heatmap_time_last_n_sec", seconds, "--json"]
+        report.run(words, Context(stdout=out, stderr=io.StringIO()))
+        found[seconds] = [item["time_range_ns"] for item in json.loads(out.getvalue())["maps"]]
+    (low, high), (start, end) = found["1"][0], found["100000"][0]
+    assert high - low == 10**9 and high == end and start < low
+    with pytest.raises(UsageError, match="more than nothing"):
+        report.run([*words[:-2], "0"], Context())
 
 
 def test_what_is_missing_is_a_note() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from damoctl.flags.compile import compile_words
+from damoctl.flags.table import COUNTS
 from damod.errors import UsageError
 
 
@@ -102,6 +103,14 @@ def test_counts_make_items_with_defaults() -> None:
     """Two contexts by count alone, with the n-th intervals each."""
     contexts = _contexts("--monitoring_intervals 1ms 2ms 3ms --monitoring_intervals 2ms 4ms 6ms --nr_ctxs 1 1")
     assert [context["intervals"]["sample_us"] for context in contexts] == [1000, 2000]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_beyond_reason_are_refused_before_they_cost_memory(name: str) -> None:
+    """``max`` items would fill the machine's memory first; so would many counts that are each small enough."""
+    for counts in ("max", "4097", f"{'4000 ' * 20}"):
+        with pytest.raises(UsageError, match=r"at most 4,096 are taken"):
+            compile_words(["--ops", "paddr", name, *counts.split()])
 
 
 def test_targets() -> None:

@@ -173,20 +173,6 @@ def test_address_space_that_nobody_has() -> None:
         engine.Player(Trace([target], trace().steps))
 
 
-def test_limits_of_cgroups_count(tmp_path: Path) -> None:
-    """The least of the machine, our cgroup and those above it; "max" is no limit."""
-    proc, tree = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    (tree / "a/b").mkdir(parents=True)
-    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
-    (proc / "self/cgroup").write_text("0::/a/b\n")
-    assert engine.available_bytes(proc, tree) == 8000 * 1024
-    (tree / "a/b/memory.max").write_text("max\n")
-    (tree / "a/memory.max").write_text("500000\n")
-    (tree / "a/memory.current").write_text("100000\n")
-    assert engine.available_bytes(proc, tree) == 400_000
-
-
 def test_measuring() -> None:
     """A number a second, more than nothing."""
     rates = list(engine.measure(4 << 20, 0.3, 2, write=False, max_bytes=None))

@@ -17,7 +17,7 @@ from damoctl.term.term import Term
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import NoData
-from damod.records import damo_json
+from damod.records import damo_plain
 
 ANON = {"filter_type": "anon", "matching": True, "allow": True}
 
@@ -316,7 +316,7 @@ def test_strange_records(strange: int, style: str, compat: bool) -> None:
 def test_json_is_dumps(raw: bool) -> None:
     """JSON is written snapshot by snapshot, as the same text that json.dumps makes of the whole."""
     for some in ([], [FILTERED], [FILTERED, record(), record(snapshot(THREE), snapshot(EMPTY, 1))]):
-        whole = json.dumps([damo_json.to_plain(item, raw=raw) for item in some], indent=4)
+        whole = json.dumps([damo_plain.to_plain(item, raw=raw) for item in some], indent=4)
         assert "\n".join(listing.json_lines(some, raw=raw, compat=False)) == whole
 
 

@@ -14,6 +14,7 @@ import pytest
 from damoctl.commands import report
 from damoctl.context import Context
 from damod.errors import BadRecord, DamodError, Internal, NoData, UsageError
+from damod.records import convert, open_record
 
 Row = tuple[int, int, int, int | None]
 USUAL: list[Row] = [(4096, 8192, 3, 1), (8192, 1 << 30, 0, 7)]
@@ -108,6 +109,16 @@ def test_odd_record(name: str, tmp_path: Path) -> None:
         ("footprints swap", UsageError, "no footprint 'swap'"),
         ("times --access_rate 50% 5%", UsageError, "nothing can match"),
         ("wss extra", UsageError, "takes no 'extra'"),
+        ("heatmap --resol 20001 1", UsageError, "'20001' is more than 20,000"),
+        ("heatmap --resol 20000 20000", UsageError, "a map of 20,000 by 20,000 would be 400,000,000 pixels"),
+        ("wss -r 0 99999999999999999999 1", UsageError, "more than 10,000 percentiles"),
+        ("wss --nr_cols_bar 10001", UsageError, "'10001' is more than 10,000"),
+        ("access --percentiles_range 0 20000", UsageError, "more than 10,000 percentiles"),
+        ("access --snapshot_heatmap_width max", UsageError, "'max' is more than 10,000"),
+        ("access --region_box_min_max_length 1 1001", UsageError, "'1001' is more than 1,000"),
+        ("access --region_box_min_max_height 1 101", UsageError, "'101' is more than 100"),
+        ("access --min_chars_for size 1G", UsageError, "'1G' is not a whole number"),
+        ("access --min_chars_for size 1,001", UsageError, "'1,001' is more than 1,000"),
     ],
 )
 def test_wrong_words(words: str, error: type[DamodError], said: str, tmp_path: Path) -> None:
@@ -157,3 +168,52 @@ def test_images(tmp_path: Path) -> None:
         assert (tmp_path / name.replace(".", ".1.")).read_bytes().startswith(magic)
     report.run(["wss", "--plot", str(tmp_path / "w.png"), "--input", str(path)], Context(stdout=io.StringIO()))
     assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_many_ranges_make_no_endless_page(tmp_path: Path) -> None:
+    """A page has room for the hottest ranges and says how many more there are; a heatmap of them all is refused."""
+    rows: list[Row] = [(at << 20, (at << 20) + 4096, at % 20, 1) for at in range(3000)]
+    path, out = tmp_path / "damon.data", io.StringIO()
+    path.write_text(json.dumps([record(snap(1, rows))]))
+    report.run(["holistic", "--input", str(path)], Context(stdout=out, stderr=io.StringIO()))
+    assert out.getvalue().count("# target 0, address range") == 200
+    assert "# 2,800 more ranges, less hot than these, are left out\n" in out.getvalue()
+    with pytest.raises(UsageError, match="3,000 maps of 40 by 80 would be 9,600,000 pixels"):
+        report.run(["heatmap", "--draw_range", "all", "--input", str(path)], Context(stdout=out))
+
+
+def test_addresses_with_the_64th_bit(tmp_path: Path) -> None:
+    """In a parquet record, where they have a sign, they are what they are in damo's: the top of the address space."""
+    path = tmp_path / "damon.data"
+    path.write_text(json.dumps(ODD["whole_space"]))
+    with open_record(path) as source:
+        convert.write(source, tmp_path / "parquet", "parquet")
+    for command in ("heatmap --resol 2 5", "wss --json", "record_info", "nr_regions", "access"):
+        texts = []
+        for name in ("damon.data", "parquet"):
+            out = io.StringIO()
+            report.run([*command.split(), "--input", str(tmp_path / name)], Context(stdout=out, stderr=io.StringIO()))
+            texts.append(out.getvalue().replace("parquet", "json"))
+        assert texts[0] == texts[1], command
+
+
+def test_temperatures_beyond_64_bits_are_told(tmp_path: Path) -> None:
+    """Weights that make numbers wrap round are refused, not sorted by nonsense."""
+    path = tmp_path / "damon.data"
+    rows: list[Row] = [(at << 20, (at << 20) + 4096, at % 20, 1) for at in range(3000)]
+    path.write_text(json.dumps([record(snap(1, rows))]))
+    with pytest.raises(UsageError, match="beyond 64 bits"):
+        report.run(
+            [
+                "access",
+                "--temperature_weights",
+                str(10**19),
+                "0",
+                "0",
+                "--sort_regions_by",
+                "temperature",
+                "--input",
+                str(path),
+            ],
+            Context(stdout=io.StringIO()),
+        )

@@ -13,7 +13,7 @@ from damoctl.context import Context
 from damod.access.record import Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
-from damod.records.damo_json import to_plain
+from damod.records.damo_plain import to_plain
 
 
 def record(path: Path) -> Path:

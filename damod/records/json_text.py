@@ -1,0 +1,141 @@
+"""JSON read as a stream: a list of objects taken apart value by value, whose text never is in memory as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from damod.errors import BadRecord
+
+# No single value (a snapshot, mostly) is larger; in a damaged file a lost bracket must not pull all of it into memory.
+_MAX_VALUE = 1 << 28
+# A parse error nearer than this to the end of the window may only mean that the rest is not read yet.
+_TAIL = 1 << 16
+
+
+class Window:
+    """A moving window over JSON text, and just enough of a parser to take a list of objects apart value by value."""
+
+    def __init__(self, chunks: Iterator[bytes], name: str) -> None:
+        self.name = name
+        self._chunks = chunks
+        self._text = ""
+        self._at = 0
+        self._gone = 0
+        self._done = False
+        self._rest = b""
+        self._decode = json.JSONDecoder().raw_decode
+
+    def bad(self, what: str, at: int | None = None) -> BadRecord:
+        """The error about something wrong at a place in the window."""
+        return BadRecord(
+            f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}"
+        )
+
+    def truncated(self) -> BadRecord:
+        return BadRecord(
+            f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters"
+        )
+
+    def _fill(self) -> bool:
+        """Read at least as much as there already is of the value at hand; false at the end of the file."""
+        wanted = len(self._text) - self._at
+        self._gone += self._at
+        parts = [self._text[self._at :]]
+        self._at = 0
+        got = 0
+        while not self._done and got <= wanted:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                self._done = True
+                break
+            data = self._rest + chunk
+            # a character of several bytes may be cut by the end of the chunk
+            cut = len(data)
+            while cut > len(data) - 4 and cut and data[cut - 1] & 0xC0 == 0x80:
+                cut -= 1
+            if cut and data[cut - 1] >= 0xC0:
+                cut -= 1
+            else:
+                cut = len(data)
+            self._rest = data[cut:]
+            try:
+                parts.append(data[:cut].decode())
+            except UnicodeDecodeError as exc:
+                self._text = "".join(parts)
+                raise self.bad("bytes that are no text", len(self._text)) from exc
+            got += len(parts[-1])
+        self._text = "".join(parts)
+        return got > 0
+
+    def peek(self) -> str:
+        """The next character that is no blank, without taking it; "" at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._fill():
+                return ""
+
+    def take(self, wanted: str) -> str:
+        """The next character, which has to be one of `wanted`."""
+        found = self.peek()
+        if not found:
+            raise self.truncated()
+        if found not in wanted:
+            raise self.bad(f"{found!r} where {' or '.join(wanted)} was due")
+        self._at += 1
+        return found
+
+    def value(self) -> Any:
+        """The next whole JSON value."""
+        if not self.peek():
+            raise self.truncated()
+        while True:
+            try:
+                value, end = self._decode(self._text, self._at)
+            except (json.JSONDecodeError, RecursionError) as exc:
+                at = getattr(exc, "pos", self._at)
+                if at < len(self._text) - _TAIL or isinstance(exc, RecursionError):
+                    raise self.bad("no JSON", at) from exc
+                if len(self._text) - self._at > _MAX_VALUE:
+                    raise self.bad("a value without end") from exc
+                if not self._fill():
+                    if at < len(self._text.rstrip()) and not str(exc).startswith("Unterminated"):
+                        raise self.bad("no JSON", at) from exc
+                    raise self.truncated() from exc
+                continue
+            except ValueError as exc:
+                raise self.bad(f"a number too long ({exc})") from exc
+            if end == len(self._text) and self._fill():
+                continue  # the value may go on
+            self._at = end
+            return value
+
+    def items(self) -> Iterator[None]:
+        """Stops before each element of the list that begins here; the caller takes the element."""
+        self.take("[")
+        if self.peek() == "]":
+            self.take("]")
+            return
+        while True:
+            yield None
+            if self.take(",]") == "]":
+                return
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object that begins here; the caller takes the value behind each."""
+        self.take("{")
+        if self.peek() == "}":
+            self.take("}")
+            return
+        while True:
+            key = self.value()
+            if not isinstance(key, str):
+                raise self.bad("a key that is no text")
+            self.take(":")
+            yield key
+            if self.take(",}") == "}":
+                return
