@@ -39,7 +39,7 @@ class Report(NamedTuple):
 
 def compute(records: Sequence[Record], options: Options, *, live: bool = False) -> Report:
     """What to show of `records`. NoData if they cannot answer what the options ask for."""
-    plain = options.raw_form or (options.as_json and not _is_distribution(options))
+    plain = options.raw_form or (options.as_json and not is_distribution(options))
     if not plain or select.needs_intervals(options.selection):
         _check_intervals(records)
     found, totals = [], []
@@ -135,18 +135,18 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
 def render(report: Report, term: Term) -> Iterator[str]:
     """The lines of the report; an item may be a block of several lines."""
     options, templates = report.options, report.templates
-    if _is_distribution(options):
+    if is_distribution(options):
         yield from _distributions(report)
         return
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(report.records, raw=options.raw, compat=options.compat)
+        yield from json_lines(_shown(report), raw=options.raw, compat=options.compat)
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form
 
-        yield from raw_form(report.records, raw=options.raw, hits=options.attrs is not None)
+        yield from raw_form(_shown(report), raw=options.raw, hits=options.attrs is not None)
         return
     for record, totals in zip(report.records, report.totals, strict=True):
         view = RecordView(record, options, templates, color=term.color)
@@ -166,7 +166,11 @@ def render(report: Report, term: Term) -> Iterator[str]:
             yield _block(templates.record_tail, RECORD, view, options)
 
 
-def _is_distribution(options: Options) -> bool:
+def _shown(report: Report) -> Iterator[tuple[Record, Sequence[Snapshot]]]:
+    return ((record, record.snapshots) for record in report.records)
+
+
+def is_distribution(options: Options) -> bool:
     """Whether JSON of a histogram or of percentiles is wanted; damo (`compat`) gives its regions all the same."""
     return options.as_json and not options.compat and options.style.endswith(("-sz-hist", "-percentiles"))
 

@@ -1,8 +1,9 @@
 """`report access` of large records: the same text as `access`, made a frame at a time on columns.
 
-A record is read twice, once for what decides about the layout and once to show it, so that memory is that of a frame.
-Whatever has no way on columns (a rare keyword, a heatmap of overlapping regions) is asked of the `SnapshotView` of the
-one snapshot. Boxes, JSON and the raw listing are shown snapshot by snapshot elsewhere.
+A record is read twice, once for what decides about the layout and once to show it (with boxes once more, for what they
+are compared with), so that memory is that of a frame. Whatever has no way on columns (a rare keyword, a heatmap of
+overlapping regions) is asked of the `SnapshotView` of the one snapshot. JSON and the raw listing are made of one
+snapshot after the other.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damoctl.reports import glyphs, heat_lines, styles
+from damoctl.reports import access, glyphs, heat_lines, listing, styles
 from damoctl.reports.access import _block, _parts
 from damoctl.reports.base import texts
+from damoctl.reports.box import Bounds, drawn, rescaled
 from damoctl.reports.choose import Chooser, temperatures
 from damoctl.reports.columns import RECORD, REGION, SNAPSHOT, Keyword
 from damoctl.reports.frames import Frame, Ints, Series, Source
@@ -27,12 +29,16 @@ from damoctl.reports.styles import PAGE_FILTERS, Facts, Templates
 from damoctl.reports.view import RecordView, SnapshotView
 from damoctl.term.term import Term
 from damod import units
+from damod.access import measure
 from damod.access.record import Record
+from damod.access.select import needs_intervals
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import NoData
 
 # Regions made into text at a time.
 _ROWS = 1 << 14
+# Characters of the largest box; larger ones are drawn one at a time.
+_MOST_BOX = 1000
 # The same ages come in each piece, and a snapshot begins where the one before it ends.
 _told = lru_cache(1 << 14)(units.time)
 
@@ -48,12 +54,16 @@ class Outline(NamedTuple):
 
 
 def can(options: Options, templates: Templates) -> bool:
-    """Whether columns can show this: no boxes, no JSON, no raw listing, nothing that damo computes otherwise."""
+    """Whether columns can show this: nothing that damo computes otherwise, no distributions as JSON."""
     wanted = {part.name for part in _parts(templates.region, REGION) if isinstance(part, Keyword)}
-    return not (
-        options.as_json or options.raw_form or options.compat or wanted - set(_REGION)
-        or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
-    )  # fmt: skip
+    (_, columns), _, (_, rows) = options.box.ranges
+    boxed = "<box>" in wanted and columns * rows > _MOST_BOX
+    return not (options.compat or access.is_distribution(options) or boxed or wanted - set(_REGION))
+
+
+def tells_stats(options: Options, templates: Templates) -> bool:
+    """Whether it shows statistics of schemes, for which frames have no column."""
+    return options.as_json or "<damos stats>" in templates.snapshot_head + templates.snapshot_tail
 
 
 def outlines(source: Source, options: Options) -> dict[Series, Outline]:
@@ -64,8 +74,9 @@ def outlines(source: Source, options: Options) -> dict[Series, Outline]:
     need = {"start_ns", "intervals", "wall"} | ({"age"} if options.selection.ages_us or options.selection.temperatures
                                                 else set())  # fmt: skip
     chooses = any(options.selection[:-1])  # all but the weights
+    lenient = _plain(options) and not needs_intervals(options.selection)
     for frame in source.frames(need, regions=chooses):
-        if not (frame.sample_us.all() and frame.aggr_us.all()):
+        if not lenient and not (frame.sample_us.all() and frame.aggr_us.all()):
             raise NoData(
                 f"the record of target {frame.series.target_id} lacks the intervals, so access rates and ages are not"
                 " known",
@@ -107,11 +118,19 @@ def layout(found: Mapping[Series, Outline], options: Options) -> Templates:
     )
 
 
+def _plain(options: Options) -> bool:
+    """Whether records are listed as they are, without a template."""
+    return options.as_json or options.raw_form
+
+
 class _RecordView(RecordView):
     """The head and tail of a record that is not held."""
 
-    def __init__(self, outline: Outline, options: Options, templates: Templates, *, color: bool) -> None:
+    def __init__(
+        self, outline: Outline, options: Options, templates: Templates, bounds: Mapping[str, Bounds], *, color: bool
+    ) -> None:
         super().__init__(outline.record, options, templates, color=color)
+        self.bounds = bounds
         self._outline = outline
         self.start_ns = outline.first_ns
 
@@ -128,22 +147,54 @@ def render(
     source: Source, found: Mapping[Series, Outline], templates: Templates, options: Options, term: Term
 ) -> Iterator[str]:
     """The lines of the report; an item may be a block of many lines."""
+    if _plain(options):
+        shown = ((outline.record, _snapshots(source, series, options)) for series, outline in found.items())
+        if options.as_json:
+            yield from listing.json_lines(shown, raw=options.raw, compat=False)
+        else:
+            yield from listing.raw_form(shown, raw=options.raw)
+        return
+    bounds = {}
+    if "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail:
+        bounds = _bounds(source, options)
     for series, outline in found.items():
-        view = _RecordView(outline, options, templates, color=term.color)
+        view = _RecordView(outline, options, templates, bounds, color=term.color)
         if templates.record_head:
             yield _block(templates.record_head, RECORD, view, options)
         chooser = Chooser(options.selection)
-        shown, lines = False, Lines()
+        some, lines = False, Lines()
         for frame in _small(source, series):
             kept, snapshots = chooser(frame)
             for block in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view, lines):
-                if shown:
+                if some:
                     yield ""
-                shown = True
+                some = True
                 if block:
                     yield block
         if templates.record_tail:
             yield _block(templates.record_tail, RECORD, view, options)
+
+
+def _snapshots(source: Source, series: Series, options: Options) -> Iterator[Snapshot]:
+    """The chosen snapshots of a series, with lists for columns."""
+    chooser = Chooser(options.selection)
+    for frame in _small(source, series):
+        kept, snapshots = chooser(frame)
+        for index in np.flatnonzero(snapshots).tolist():
+            yield _snapshot(kept, index)
+
+
+def _bounds(source: Source, options: Options) -> dict[str, Bounds]:
+    """The least and greatest age, access rate and size of all chosen regions: what boxes are compared with."""
+    found: dict[str, list[float]] = {"age": [], "access_rate": [], "size": []}
+    choosers: dict[Series, Chooser] = {}
+    for frame in source.frames():
+        kept, _ = choosers.setdefault(frame.series, Chooser(options.selection))(frame)
+        if len(kept.start):
+            for name, values in found.items():
+                known, _ = _side(kept, name)
+                values[:] = [min(*values, *known), max(*values, *known)] if values else [min(known), max(known)]
+    return {name: (values[0], values[1]) if values else (0, 0) for name, values in found.items()}
 
 
 def _small(source: Source, series: Series) -> Iterator[Frame]:
@@ -156,15 +207,15 @@ def _small(source: Source, series: Series) -> Iterator[Frame]:
             yield frame.slice(low, min(low + step, len(frame)))
 
 
-def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: RecordView, lines: Lines) -> Iterator[str]:
+def _blocks(frame: Frame, by_address: Frame, chosen: Ints, view: _RecordView, lines: Lines) -> Iterator[str]:
     """The text of each chosen snapshot of a frame."""
-    options, templates = view.options, view.templates
+    templates = view.templates
     wanted = chosen.tolist()
     heads = _template(templates.snapshot_head, frame, by_address, view, wanted)
     tails = _template(templates.snapshot_tail, frame, by_address, view, wanted)
     bodies: Sequence[str] = [""] * len(frame)
     if templates.region and len(frame.start):
-        bodies = lines.text(_line(templates.region, frame, options), frame.first)
+        bodies = lines.text(_line(templates.region, frame, view), frame.first)
     for place, index in enumerate(wanted):
         body = bodies[index]
         parts = [heads[place]] if heads else []
@@ -200,9 +251,9 @@ def _ordered(frame: Frame, options: Options) -> Frame:
 # regions
 
 
-def _line(template: str, frame: Frame, options: Options) -> list[Cells | str]:
+def _line(template: str, frame: Frame, view: _RecordView) -> list[Cells | str]:
     return [
-        part if isinstance(part, str) else _REGION[part.name](frame, options, options.min_chars.get(part.name, 0))
+        part if isinstance(part, str) else _REGION[part.name](frame, view, view.options.min_chars.get(part.name, 0))
         for part in _parts(template, REGION)
     ]
 
@@ -216,52 +267,105 @@ def _sizes(column: Ints, options: Options, width: int) -> Cells:
 
 def _by_aggr(frame: Frame, column: Ints, show: Callable[[int, int, int], str], width: int) -> Cells:
     """What depends on the intervals too: `show(value, sample_us, aggr_us)`."""
-    if (frame.aggr_us == frame.aggr_us[0]).all() and (frame.sample_us == frame.sample_us[0]).all():
-        sample, aggr = int(frame.sample_us[0]), int(frame.aggr_us[0])
-        return glyphs.distinct(column, lambda value: show(value, sample, aggr), width)
+    if same := _intervals(frame):
+        return glyphs.distinct(column, lambda value: show(value, *same), width)
+    values, index = _triples(frame, column)
+    return glyphs.known([show(*row) for row in values], index, width)
+
+
+def _intervals(frame: Frame) -> tuple[int, int] | None:
+    """Sampling and aggregation interval, if they are the same all over the frame."""
+    sample, aggr = frame.sample_us, frame.aggr_us
+    return (int(sample[0]), int(aggr[0])) if (aggr == aggr[0]).all() and (sample == sample[0]).all() else None
+
+
+def _triples(frame: Frame, column: Ints) -> tuple[list[tuple[int, int, int]], Ints]:
+    """The distinct (value, sample_us, aggr_us) of a column, and which of them each region has."""
+    if same := _intervals(frame):
+        values, index = np.unique(column, return_inverse=True)
+        return [(value, *same) for value in values.tolist()], index
     triples = np.stack((column, frame.per_region(frame.sample_us), frame.per_region(frame.aggr_us)), axis=1)
-    values, index = np.unique(triples, axis=0, return_inverse=True)
-    return glyphs.known([show(*row) for row in values.tolist()], index.reshape(-1), width)
+    found, index = np.unique(triples, axis=0, return_inverse=True)
+    return [(value, sample, aggr) for value, sample, aggr in found.tolist()], index.reshape(-1)
 
 
-def _passed(frame: Frame, options: Options, width: int) -> Cells | str:
+def _side(frame: Frame, name: str) -> tuple[list[float], Ints]:
+    """The distinct values of what a side of a box stands for, and which of them each region has."""
+    if name == "size":
+        sizes, index = np.unique(frame.sizes, return_inverse=True)
+        return sizes.tolist(), index
+    if name == "age":
+        values, index = _triples(frame, np.maximum(frame.age, 0))
+        return [age * aggr for age, _, aggr in values], index
+    values, index = _triples(frame, frame.nr_accesses)
+    return [measure.percent(*row) for row in values], index
+
+
+def _boxes(frame: Frame, view: _RecordView, width: int) -> Cells:
+    box = view.options.box
+    kinds: list[list[int]] = []
+    which = np.zeros(len(frame.start), dtype=np.int64)
+    for value, into, scale in zip(box.values, box.ranges, box.scales, strict=True):
+        levels, index = [into[0]], which[:0]
+        if value != "none":
+            known, index = _side(frame, value)
+            levels = rescaled(known, view.bounds[value], into, scale)
+        kinds.append(sorted(set(levels)))
+        which = which * len(kinds[-1])
+        if len(index):
+            which += np.searchsorted(kinds[-1], levels)[index]
+
+    def show(number: int) -> str:
+        rest, rows = divmod(number, len(kinds[2]))
+        columns, digit = divmod(rest, len(kinds[1]))
+        return drawn(kinds[0][columns], kinds[1][digit], kinds[2][rows], box, color=view.color)
+
+    return glyphs.distinct(which, show, width)
+
+
+def _passed(frame: Frame, view: _RecordView, width: int) -> Cells | str:
     if frame.passed is None:
         return "N/A".ljust(width)
-    return _sizes(frame.passed, options, width)
+    return _sizes(frame.passed, view.options, width)
 
 
-def _vmas(frame: Frame, options: Options, width: int) -> Cells | str:
-    if options.vmas is None:
+def _vmas(frame: Frame, view: _RecordView, width: int) -> Cells | str:
+    names = view.options.vmas
+    if names is None:
         return "-".ljust(width)
-    spaces = options.vmas.of(frame.series.target_id)
+    spaces = names.of(frame.series.target_id)
     spans, index = np.unique(np.stack((frame.start, frame.end), axis=1), axis=0, return_inverse=True)
     return glyphs.known([spaces.name(*span) for span in spans.tolist()], index.reshape(-1), width)
 
 
-_REGION: dict[str, Callable[[Frame, Options, int], Cells | str]] = {
-    "<index>": lambda frame, options, width: glyphs.whole(
+_REGION: dict[str, Callable[[Frame, _RecordView, int], Cells | str]] = {
+    "<index>": lambda frame, view, width: glyphs.whole(
         np.arange(len(frame.start)) - frame.per_region(frame.first[:-1]), width
     ),
-    "<start address>": lambda frame, options, width: _sizes(frame.start, options, width),
-    "<end address>": lambda frame, options, width: _sizes(frame.end, options, width),
-    "<size>": lambda frame, options, width: _sizes(frame.sizes, options, width),
-    "<access rate>": lambda frame, options, width: _by_aggr(
-        frame, frame.nr_accesses, lambda n, sample, aggr: units.percent(n * 100 * sample / aggr, raw=options.raw), width
-    ),
-    "<access hz>": lambda frame, options, width: _by_aggr(
-        frame, frame.nr_accesses, lambda n, _, aggr: units.hz(n * 1_000_000 / aggr, raw=options.raw), width
-    ),
-    "<age>": lambda frame, options, width: _by_aggr(
+    "<start address>": lambda frame, view, width: _sizes(frame.start, view.options, width),
+    "<end address>": lambda frame, view, width: _sizes(frame.end, view.options, width),
+    "<size>": lambda frame, view, width: _sizes(frame.sizes, view.options, width),
+    "<access rate>": lambda frame, view, width: _by_aggr(
         frame,
-        np.maximum(frame.age, 0),
-        lambda n, _, aggr: _told(n * aggr * 1000, raw=options.raw, raw_unit="us"),
+        frame.nr_accesses,
+        lambda n, sample, aggr: units.percent(n * 100 * sample / aggr, raw=view.options.raw),
         width,
     ),
-    "<temperature>": lambda frame, options, width: glyphs.distinct(
-        temperatures(frame, options.weights), lambda value: units.number(value, raw=options.raw), width
+    "<access hz>": lambda frame, view, width: _by_aggr(
+        frame, frame.nr_accesses, lambda n, _, aggr: units.hz(n * 1_000_000 / aggr, raw=view.options.raw), width
+    ),
+    "<age>": lambda frame, view, width: _by_aggr(
+        frame,
+        np.maximum(frame.age, 0),
+        lambda n, _, aggr: _told(n * aggr * 1000, raw=view.options.raw, raw_unit="us"),
+        width,
+    ),
+    "<temperature>": lambda frame, view, width: glyphs.distinct(
+        temperatures(frame, view.options.weights), lambda value: units.number(value, raw=view.options.raw), width
     ),
     "<filters passed bytes>": _passed,
     "<vma>": _vmas,
+    "<box>": _boxes,
 }
 
 
@@ -290,17 +394,24 @@ def _slowly(keyword: Keyword, frame: Frame, by_address: Frame, view: RecordView)
 
 
 def _snapshot_view(frame: Frame, view: RecordView, index: int) -> SnapshotView:
+    snapshot = _snapshot(frame, index)
+    bounds = view.bounds if isinstance(view, _RecordView) else {}
+    return SnapshotView(view, snapshot, snapshot.regions.total_bytes(), bounds)
+
+
+def _snapshot(frame: Frame, index: int) -> Snapshot:
+    """A snapshot of a frame by itself; its addresses are unsigned again."""
     rows = slice(int(frame.first[index]), int(frame.first[index + 1]))
-    snapshot = Snapshot(
-        view.record.kdamond, view.record.context, 0, int(frame.start_ns[index]), int(frame.end_ns[index]),
+    return Snapshot(
+        frame.series.kdamond, frame.series.context, 0, int(frame.start_ns[index]), int(frame.end_ns[index]),
         0 if frame.wall_offset_ns is None else int(frame.wall_offset_ns[index]),
         int(frame.sample_us[index]), int(frame.aggr_us[index]),
         Regions(
-            frame.start[rows].tolist(), frame.end[rows].tolist(), frame.nr_accesses[rows].tolist(),
-            frame.age[rows].tolist(), None, None if frame.passed is None else frame.passed[rows].tolist(),
+            frame.start[rows].view(np.uint64).tolist(), frame.end[rows].view(np.uint64).tolist(),
+            frame.nr_accesses[rows].tolist(), frame.age[rows].tolist(), None,
+            None if frame.passed is None else frame.passed[rows].tolist(),
         ),
     )  # fmt: skip
-    return SnapshotView(view, snapshot, snapshot.regions.total_bytes(), {})
 
 
 def _each(column: Ints, show: Callable[[int], str]) -> Callable[[int], str]:

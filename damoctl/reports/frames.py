@@ -151,6 +151,11 @@ class Source:
         """Whether the recording tells of what frames have no column for: lost events or hits of probes."""
         return False
 
+    @property
+    def has_stats(self) -> bool:
+        """Whether the recording has statistics of schemes."""
+        return False
+
     def intervals(self, series: Series) -> Intervals | None:
         """The intervals that were set for a series; None where the recorder did not note them."""
         raise NotImplementedError
@@ -206,6 +211,10 @@ class Opened(Source):
     @property
     def has_more(self) -> bool:
         return any(file.lost or file.probes for file in self._files)
+
+    @property
+    def has_stats(self) -> bool:
+        return any(file.stats for file in self._files)
 
     def _cut(self, rows: Mapping[str, Any], known: Mapping[Any, Any]) -> Iterator[Frame]:
         """One frame per series of a batch of rows."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from damod import units
 from damod.access.record import Record
+from damod.access.snapshot import Snapshot
+
+Shown = tuple[Record, Iterable[Snapshot]]
+"""A record and its snapshots, which need not be held."""
 
 
-def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Iterator[str]:
+def raw_form(records: Iterable[Shown], *, raw: bool, hits: bool = False) -> Iterator[str]:
     """The classic listing: hexadecimal addresses, samples, age in aggregation intervals (-1 if unknown).
 
     With `hits` those of the probes take the place of samples, behind the age.
     """
-    for record in records:
-        if not record.snapshots:
-            continue
-        base = record.snapshots[0].start_ns
-        yield f"base_time_absolute: {units.time(base + record.snapshots[0].wall_offset_ns, raw=raw)}"
-        yield f"data source: {record.data_source}"
-        yield ""
-        for snapshot in record.snapshots:
+    for record, snapshots in records:
+        base: int | None = None
+        for snapshot in snapshots:
+            if base is None:
+                base = snapshot.start_ns
+                yield f"base_time_absolute: {units.time(base + snapshot.wall_offset_ns, raw=raw)}"
+                yield f"data source: {record.data_source}"
+                yield ""
             start, end = snapshot.start_ns, snapshot.end_ns
             yield f"monitoring_start:    {units.time(start - base, raw=raw):>16}"
             yield f"monitoring_end:      {units.time(end - base, raw=raw):>16}"
@@ -42,10 +46,11 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
             ):
                 yield f"{low:012x}-{high:012x} ({units.size(high - low, raw=raw):>12}) {samples:11d} {age:5d}"
             yield ""
-        yield ""
+        if base is not None:
+            yield ""
 
 
-def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterator[str]:
+def json_lines(records: Iterable[Shown], *, raw: bool, compat: bool) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
@@ -59,21 +64,19 @@ def json_lines(records: Sequence[Record], *, raw: bool, compat: bool) -> Iterato
     def block(text: str, depth: int) -> str:
         return " " * depth + damo_text.indented(text, depth)
 
-    if not records:
-        yield "[]"
-        return
-    yield "["
-    for index, record in enumerate(records):
-        frame = block(json.dumps(to_plain(replace(record, snapshots=()), raw=raw), indent=4), 4)
-        comma = "," if index < len(records) - 1 else ""
-        if not record.snapshots:
-            yield frame + comma
-            continue
+    before = ""
+    for record, snapshots in records:
+        yield before + "," if before else "["
+        head = block(json.dumps(to_plain(replace(record, snapshots=()), raw=raw), indent=4), 4)
         # quotes inside of JSON strings are escaped, so this text is the key
-        before, _, after = frame.partition('"snapshots": []')
-        yield before + '"snapshots": ['
-        last = len(record.snapshots) - 1
-        for number, snapshot in enumerate(record.snapshots):
-            yield block(damo_text.whole(snapshot, raw=raw, compat=compat), 12) + ("," if number < last else "")
-        yield " " * 8 + "]" + after + comma
-    yield "]"
+        opening, _, after = head.partition('"snapshots": []')
+        before = ""
+        for snapshot in snapshots:
+            yield before + "," if before else opening + '"snapshots": ['
+            before = block(damo_text.whole(snapshot, raw=raw, compat=compat), 12)
+        if before:
+            yield before
+        before = " " * 8 + "]" + after if before else head
+    if before:
+        yield before
+    yield "]" if before else "[]"

@@ -120,7 +120,16 @@ class RecordFile:
     @property
     def lost(self) -> bool:
         """Whether the record tells of trace events that the kernel lost."""
-        return any(int(part["lost"].max()) > 0 for part in self.columns("lost"))
+        return self._exceeds("lost", 0)
+
+    @property
+    def stats(self) -> bool:
+        """Whether the record has statistics of schemes."""
+        return self._exceeds("damos_stats", "")
+
+    def _exceeds(self, name: str, least: Any) -> bool:
+        """Whether any value of a column is greater."""
+        return any(part[name].max() > least for part in self.columns(name))
 
     def rest(self) -> None:
         """Give back memory that is needed for reading only, until it is read again."""
@@ -281,15 +290,14 @@ class _Parquet(RecordFile):
         if groups and not readable:
             raise BadRecord(f"{self.name} is damaged: no part of it can be read")
 
-    @property
-    def lost(self) -> bool:
+    def _exceeds(self, name: str, least: Any) -> bool:
         # The footer is sure to be whole, and knows the greatest value of each part.
         facts = self._read().metadata
-        place = [column.name for column in schema.COLUMNS].index("lost")
+        place = [column.name for column in schema.COLUMNS].index(name)
         found = [facts.row_group(group).column(place).statistics for group in range(facts.num_row_groups)]
         if all(item is not None and item.has_min_max for item in found):
-            return any(item.max > 0 for item in found)
-        return super().lost
+            return any(item.max > least for item in found)
+        return super()._exceeds(name, least)
 
     def _check(self, group: int) -> None:
         """ValueError if the bytes of a row group are not those that were written."""
@@ -382,6 +390,10 @@ class _Columns(RecordFile):
     def lost(self) -> bool:
         return any(snapshot.lost for own in self._snapshots for _, snapshot in own)
 
+    @property
+    def stats(self) -> bool:
+        return any(snapshot.stats is not None for own in self._snapshots for _, snapshot in own)
+
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         if self._held is None:
             ordered = merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0]))
@@ -408,10 +420,9 @@ class _Segments(RecordFile):
             self.warnings += part.warnings
             part.rest()
 
-    @property
-    def lost(self) -> bool:
+    def _exceeds(self, name: str, least: Any) -> bool:
         for part in self._parts:
-            found = part.lost
+            found = part._exceeds(name, least)
             part.rest()
             if found:
                 return True
