@@ -277,14 +277,14 @@ class Source:
 
     def bulk(self, shown: Options, term: Term) -> bool:
         """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
-        if shown.compat or all(_small(path) for path in self._paths):
+        if all(_small(path) for path in self._paths):
             return False
         from damod.records import lean
 
         lean.load()
         from damoctl.reports import bulk, load
 
-        with load.opened(self._paths, self._ctx) as source:
+        with load.opened(self._paths, self._ctx, compat=self._compat) as source:
             if source.has_more:
                 return False
             found = bulk.outlines(source, shown)

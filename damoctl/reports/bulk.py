@@ -54,11 +54,12 @@ class Outline(NamedTuple):
 
 
 def can(options: Options, templates: Templates) -> bool:
-    """Whether columns can show this: nothing that damo computes otherwise, no distributions as JSON."""
+    """Whether columns can show this: no distributions as JSON, and no filters where damo forgets them in totals."""
     wanted = {part.name for part in _parts(templates.region, REGION) if isinstance(part, Keyword)}
     (_, columns), _, (_, rows) = options.box.ranges
     boxed = "<box>" in wanted and columns * rows > _MOST_BOX
-    return not (options.compat or access.is_distribution(options) or boxed or wanted - set(_REGION))
+    forgotten = options.compat and any(options.selection[:-1])
+    return not (forgotten or access.is_distribution(options) or boxed or wanted - set(_REGION))
 
 
 def tells_stats(options: Options, templates: Templates) -> bool:
@@ -112,7 +113,11 @@ def layout(found: Mapping[Series, Outline], options: Options) -> Templates:
     )
     return styles.apply_edits(
         styles.templates(
-            options.style, known, region_box=options.region_box, total_sz_only=options.total_sz_only, compat=False
+            options.style,
+            known,
+            region_box=options.region_box,
+            total_sz_only=options.total_sz_only,
+            compat=options.compat,
         ),
         options.edits,
     )
@@ -150,7 +155,7 @@ def render(
     if _plain(options):
         shown = ((outline.record, _snapshots(source, series, options)) for series, outline in found.items())
         if options.as_json:
-            yield from listing.json_lines(shown, raw=options.raw, compat=False)
+            yield from listing.json_lines(shown, raw=options.raw, compat=options.compat)
         else:
             yield from listing.raw_form(shown, raw=options.raw)
         return
@@ -192,7 +197,7 @@ def _bounds(source: Source, options: Options) -> dict[str, Bounds]:
         kept, _ = choosers.setdefault(frame.series, Chooser(options.selection))(frame)
         if len(kept.start):
             for name, values in found.items():
-                known, _ = _side(kept, name)
+                known, _ = _side(kept, name, compat=options.compat)
                 values[:] = [min(*values, *known), max(*values, *known)] if values else [min(known), max(known)]
     return {name: (values[0], values[1]) if values else (0, 0) for name, values in found.items()}
 
@@ -235,7 +240,7 @@ def _ordered(frame: Frame, options: Options) -> Frame:
         "access_rate": lambda: frame.nr_accesses,
         "age": lambda: frame.age,
         "size": lambda: frame.sizes,
-        "temperature": lambda: temperatures(frame, options.weights),
+        "temperature": lambda: temperatures(frame, options.weights, compat=options.compat),
     }
     keys = []
     for key, descending in options.sort:
@@ -289,7 +294,7 @@ def _triples(frame: Frame, column: Ints) -> tuple[list[tuple[int, int, int]], In
     return [(value, sample, aggr) for value, sample, aggr in found.tolist()], index.reshape(-1)
 
 
-def _side(frame: Frame, name: str) -> tuple[list[float], Ints]:
+def _side(frame: Frame, name: str, *, compat: bool) -> tuple[list[float], Ints]:
     """The distinct values of what a side of a box stands for, and which of them each region has."""
     if name == "size":
         sizes, index = np.unique(frame.sizes, return_inverse=True)
@@ -298,7 +303,7 @@ def _side(frame: Frame, name: str) -> tuple[list[float], Ints]:
         values, index = _triples(frame, np.maximum(frame.age, 0))
         return [age * aggr for age, _, aggr in values], index
     values, index = _triples(frame, frame.nr_accesses)
-    return [measure.percent(*row) for row in values], index
+    return [measure.percent(*row, compat=compat) for row in values], index
 
 
 def _boxes(frame: Frame, view: _RecordView, width: int) -> Cells:
@@ -308,7 +313,7 @@ def _boxes(frame: Frame, view: _RecordView, width: int) -> Cells:
     for value, into, scale in zip(box.values, box.ranges, box.scales, strict=True):
         levels, index = [into[0]], which[:0]
         if value != "none":
-            known, index = _side(frame, value)
+            known, index = _side(frame, value, compat=view.options.compat)
             levels = rescaled(known, view.bounds[value], into, scale)
         kinds.append(sorted(set(levels)))
         which = which * len(kinds[-1])
@@ -348,7 +353,7 @@ _REGION: dict[str, Callable[[Frame, _RecordView, int], Cells | str]] = {
     "<access rate>": lambda frame, view, width: _by_aggr(
         frame,
         frame.nr_accesses,
-        lambda n, sample, aggr: units.percent(n * 100 * sample / aggr, raw=view.options.raw),
+        lambda *row: units.percent(measure.percent(*row, compat=view.options.compat), raw=view.options.raw),
         width,
     ),
     "<access hz>": lambda frame, view, width: _by_aggr(
@@ -361,7 +366,9 @@ _REGION: dict[str, Callable[[Frame, _RecordView, int], Cells | str]] = {
         width,
     ),
     "<temperature>": lambda frame, view, width: glyphs.distinct(
-        temperatures(frame, view.options.weights), lambda value: units.number(value, raw=view.options.raw), width
+        temperatures(frame, view.options.weights, compat=view.options.compat),
+        lambda value: units.number(value, raw=view.options.raw),
+        width,
     ),
     "<filters passed bytes>": _passed,
     "<vma>": _vmas,
@@ -444,7 +451,9 @@ def _bandwidth(frame: Frame, view: RecordView) -> Callable[[int], str]:
 def _heatmap(frame: Frame, view: RecordView) -> Callable[[int], str]:
     """Heatmaps of all snapshots whose regions do not overlap; the others' one by one."""
     slow = SNAPSHOT["<heatmap>"].show
-    quick = heat_lines.texts(frame, view.options, color=view.color)
+    quick: Sequence[str | None] = [None] * len(frame)
+    if not view.options.compat:
+        quick = heat_lines.texts(frame, view.options, color=view.color)
     return lambda index: quick[index] or slow(_snapshot_view(frame, view, index))
 
 
