@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from damoctl.reports.frames import Floats, Frame, Series, Source
+from damoctl.reports.frames import Floats, Frame, Ints, Series, Source
 
 if TYPE_CHECKING:
     from damoctl.reports.heatmap import Options
+
+
+# Pieces of regions that are summed at a time.
+_PIECES = 1 << 20
 
 
 class _Sheet:
@@ -26,26 +30,41 @@ class _Sheet:
         self.end, self.high = times[1], addresses[1]
         self.tall = max((times[1] - times[0]) // self.rows, 1)
         self.wide = max((addresses[1] - addresses[0]) // self.columns, 1)
-        self.heat: Floats = np.full(resol, np.nan)
+        self._sums: Floats = np.zeros(self.rows * self.columns)
+        self._some = np.zeros(self.rows * self.columns, dtype=bool)
 
-    def add(self, begin: int, finish: int, start: int, stop: int, value: float) -> None:
-        """Add a region to the pixels that it overlaps."""
-        if start >= self.high or stop <= self.low or begin >= self.end or finish <= self.begin:
-            return
-        first = max((begin - self.begin) // self.tall, 0)
-        last = min(-((self.begin - finish) // self.tall), self.rows)
-        left = max((start - self.low) // self.wide, 0)
-        right = min(-((self.low - stop) // self.wide), self.columns)
-        area = self.tall * self.wide
-        for row in range(first, last):
-            at = self.begin + row * self.tall
-            time = min(finish, at + self.tall) - max(begin, at)
-            for column in range(left, right):
-                place = self.low + column * self.wide
-                space = min(stop, place + self.wide) - max(start, place)
-                before = self.heat[row, column]
-                more = value * time * space / area
-                self.heat[row, column] = more if np.isnan(before) else before + more
+    @property
+    def heat(self) -> Floats:
+        """NaN where nothing was added."""
+        return np.where(self._some, self._sums, np.nan).reshape(self.rows, self.columns)
+
+    def add(self, begin: Ints, finish: Ints, start: Ints, stop: Ints, value: Floats) -> None:
+        """Add regions to the pixels that they overlap, one after the other, rows before columns."""
+        inside = (start < self.high) & (stop > self.low) & (begin < self.end) & (finish > self.begin)
+        begin, finish, start, stop = (column[inside] for column in (begin, finish, start, stop))
+        value = value[inside]
+        first = np.maximum((begin - self.begin) // self.tall, 0)
+        tall = np.maximum(np.minimum(-((self.begin - finish) // self.tall), self.rows) - first, 0)
+        left = np.maximum((start - self.low) // self.wide, 0)
+        wide = np.maximum(np.minimum(-((self.low - stop) // self.wide), self.columns) - left, 0)
+        ends = np.cumsum(tall * wide)
+        at = 0
+        while at < len(ends):
+            # At least one region, and as many more as there is room for.
+            until = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _PIECES, "right")), at + 1)
+            some = slice(at, until)
+            pieces = tall[some] * wide[some]
+            owner = np.repeat(np.arange(at, until), pieces)
+            number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+            row, column = first[owner] + number // wide[owner], left[owner] + number % wide[owner]
+            moment, place = self.begin + row * self.tall, self.low + column * self.wide
+            time = np.minimum(finish[owner], moment + self.tall) - np.maximum(begin[owner], moment)
+            space = np.minimum(stop[owner], place + self.wide) - np.maximum(start[owner], place)
+            pixel = row * self.columns + column
+            # Unlike a sum over sorted pixels this adds in the order of regions, which decides about the last digit.
+            np.add.at(self._sums, pixel, value[owner] * time * space / float(self.tall * self.wide))
+            self._some[pixel] = True
+            at = until
 
 
 def heats(
@@ -66,22 +85,20 @@ def heats(
         if options.by_temperature:
             frame = by_temperature(frame, options.weights)
         known = bool(len(frame)) and bool((frame.aggr_us > 0).all())
-        values = heat_values(frame, known=False, df_passed=options.df_passed).tolist()
+        values = heat_values(frame, known=False, df_passed=options.df_passed)
+        if known:
+            values = values / (frame.per_region(frame.aggr_us) / 1_000_000)
         for sheet in sheets:
-            _draw(sheet, frame, values, before, known=known)
+            sheet.add(*_spans(frame, before), frame.start, frame.end, values)
         if len(frame):
             before = int(frame.end_ns[-1])
     return [sheet.heat for sheet in sheets]
 
 
-def _draw(sheet: _Sheet, frame: Frame, values: Sequence[float], before: int | None, *, known: bool) -> None:
-    starts, ends, ages = frame.start.tolist(), frame.end.tolist(), frame.age.tolist()
-    for index in range(len(frame)):
-        begin, finish, aggr = int(frame.start_ns[index]), int(frame.end_ns[index]), int(frame.aggr_us[index])
-        for at in range(int(frame.first[index]), int(frame.first[index + 1])):
-            since = begin - max(ages[at], 0) * aggr * 1000
-            if before is not None:
-                since = max(since, before)
-            value = values[at] / (aggr / 1_000_000) if known else values[at]
-            sheet.add(since, finish, starts[at], ends[at], value)
-        before = finish
+def _spans(frame: Frame, before: int | None) -> tuple[Ints, Ints]:
+    """Per region since when it looks so, but not from before the snapshot processed last, and until when."""
+    grown = np.maximum(frame.age.astype(np.int64), 0) * frame.per_region(frame.aggr_us) * 1000
+    # Nothing is before the first snapshot.
+    limits = np.concatenate(([-(2**63) if before is None else before], frame.end_ns))[: len(frame)]
+    since = np.maximum(frame.per_region(frame.start_ns) - grown, frame.per_region(limits))
+    return since, frame.per_region(frame.end_ns)
