@@ -24,6 +24,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from heapq import merge
 from itertools import pairwise
 from pathlib import Path
@@ -244,6 +245,28 @@ def _aggregations(
         )
 
 
+def _filled_up(rows: pa.RecordBatch, columns: Sequence[str], known: dict[str, int]) -> pa.RecordBatch:
+    """The rows with these columns, those of one known value among them."""
+    import pyarrow as pa
+
+    fields = [schema.access_schema().field(name) for name in columns]
+    arrays = [
+        _constant(known[field.name], field.type).slice(0, rows.num_rows)
+        if field.name in known
+        else rows.column(field.name)
+        for field in fields
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+@lru_cache(16)
+def _constant(value: int, kind: pa.DataType) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.array(np.full(ROWS_PER_BATCH, value, kind.to_pandas_dtype()))
+
+
 class _Parquet(RecordFile):
     def __init__(self, file: BinaryIO, name: str) -> None:
         import pyarrow as pa
@@ -283,7 +306,11 @@ class _Parquet(RecordFile):
                 if group not in self._intact:
                     self._check(group)
                     self._intact.add(group)
-                yield from parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=list(columns))
+                # What is the same in all rows, as most columns are, is not decoded.
+                known = self._constants(group, columns)
+                read = [name for name in columns if name not in known] or list(columns[:1])
+                for rows in parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=read):
+                    yield _filled_up(rows, columns, known)
                 readable += 1
             except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:
                 self.warnings.append(f"{self.name}: part {group} of {groups} is damaged and left out ({_line(exc)})")
@@ -298,6 +325,17 @@ class _Parquet(RecordFile):
         if all(item is not None and item.has_min_max for item in found):
             return any(item.max > least for item in found)
         return super()._exceeds(name, least)
+
+    def _constants(self, group: int, columns: Sequence[str]) -> dict[str, int]:
+        """The columns of numbers that have one value in all rows of a group, by the statistics in the footer."""
+        facts = self._read().metadata.row_group(group)
+        found = {}
+        for place, column in enumerate(schema.COLUMNS):
+            if column.name in columns and column.type in _INT:
+                known = facts.column(place).statistics
+                if known is not None and known.has_min_max and known.min == known.max:
+                    found[column.name] = known.min
+        return found
 
     def _check(self, group: int) -> None:
         """ValueError if the bytes of a row group are not those that were written."""
