@@ -291,6 +291,8 @@ class Source:
             templates = bulk.layout(found, shown)
             if not bulk.can(shown, templates) or (bulk.tells_stats(shown, templates) and source.has_stats):
                 return False
+            if term.tty:
+                source.silence()
             term.write(bulk.render(source, found, templates, shown, term))
         return True
 
