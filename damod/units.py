@@ -231,7 +231,7 @@ def time(ns: float, *, raw: bool = False, raw_unit: str = "ns") -> str:
         return f"{int(hours)} h" + (f" {time(rest)}" if rest else "")
     if ns >= TIME_NS["m"]:
         minutes, rest = divmod(ns, TIME_NS["m"])
-        return f"{int(minutes)} m" + (f" {time(rest)}" if rest else "")
+        return f"{int(minutes)} m" + (f" {_fields(rest / TIME_NS['s'], 's')}" if rest else "")
     for unit in ("s", "ms", "us"):
         if ns >= TIME_NS[unit]:
             return _fields(ns / TIME_NS[unit], unit)

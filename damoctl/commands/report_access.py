@@ -71,8 +71,8 @@ OPTIONS: tuple[Option, ...] = (
         (Word("script and arguments"),),
     ),
     Option(
-        ("--compat",), "format", "Compute as damo does, including what it gets wrong.",
-        (Word("tool", choices=("damo",)),),
+        ("--compat",), "format", "Compute as damo (3.3, or 3.4) does, including what it gets wrong.",
+        (Word("tool", choices=flags.COMPAT),),
     ),
     Option(("--help", "-h"), "format", "Show this help."),
     Option(("--debug_damon",), "source", "Accepted for damo's users; the daemon's log has it.", hidden=True),
@@ -92,13 +92,12 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     if "help" in given:
         ctx.term.write(usage())
         return 0
-    if any(name.startswith("ls_") for name in given):
-        raise UsageError(
-            "the keywords of formats are in the help",
-            hint="damoctl help access_format_options {record,snapshot,region}_format_keywords",
-        )
     compat = "compat" in given
-    shown = options.from_words(given, compat=compat)
+    listed = next((name.removeprefix("ls_") for name in given if name.startswith("ls_")), None)
+    if listed is not None:
+        ctx.print(f"use '{'damo' if compat else 'damoctl'} help access_format_options {listed}' instead")
+        return 0
+    shown = options.from_words(given, compat=compat, newest=compat and given["compat"][-1][0] == flags.NEWEST)
     if ctx.json:
         shown = replace(shown, as_json=True)
     paths, schemes = inputs(given)
@@ -277,14 +276,14 @@ class Source:
 
     def bulk(self, shown: Options, term: Term) -> bool:
         """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
-        if all(_small(path) for path in self._paths):
+        if shown.compat or all(_small(path) for path in self._paths):
             return False
         from damod.records import lean
 
         lean.load()
         from damoctl.reports import bulk, load
 
-        with load.opened(self._paths, self._ctx, compat=self._compat) as source:
+        with load.opened(self._paths, self._ctx) as source:
             if source.has_more:
                 return False
             found = bulk.outlines(source, shown)

@@ -82,11 +82,12 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         options = edited
     with load.opened(given.inputs, ctx, compat=given.compat) as source:
         if "guide" in given or "guide_human" in given:
-            found = guide.compute(source)
+            found = guide.compute(source, compat=given.compat)
             if given.json:
                 ctx.print_json([item.to_plain() for item in found])
             else:
-                ctx.term.write(guide.render(found, raw="guide_human" not in given, compat=given.compat))
+                raw = "guide_human" not in given
+                ctx.term.write(guide.render(found, raw=raw, compat=given.compat, newest=given.newest))
             return 0
         maps = heatmap.compute(source, options)
     if not given.compat and not options.by_temperature:

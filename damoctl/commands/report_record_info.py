@@ -24,9 +24,9 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     from damoctl.reports import guide, load
 
     with load.opened(given.inputs, ctx, compat=given.compat) as source:
-        found = guide.compute(source)
+        found = guide.compute(source, compat=given.compat)
     if given.json:
         ctx.print_json([item.to_plain() for item in found])
     else:
-        ctx.term.write(guide.render(found, raw="raw_numbers" in given, compat=given.compat))
+        ctx.term.write(guide.render(found, raw="raw_numbers" in given, compat=given.compat, newest=given.newest))
     return 0

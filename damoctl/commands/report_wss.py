@@ -48,10 +48,13 @@ def run(argv: Sequence[str], ctx: Context) -> int:
         min_size=given.one("sz_thres", 1),
         work_us=given.one("work_time", 1),
         per_target="per_target" in given and "collapse_targets" not in given,
+        compat=given.compat,
+        by_size=given.one("sortby") != "time",
     )
     look = spread.Look(
         points=given.points(spread.POINTS),
-        by_time=given.one("sortby") == "time",
+        # damo does not sort the sums
+        by_time=given.one("sortby") == "time" or (given.compat and not options.per_target),
         columns=given.one("nr_cols_bar", 59),
         raw="raw_number" in given,
         all_values="all_wss" in given,

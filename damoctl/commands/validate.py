@@ -12,6 +12,8 @@ EXAMPLES = """\
   damoctl validate
   damoctl validate --input damon.data --aggr 90000 110000 --nr_regions 10 1000
 """
+# A record of a thousand targets may have a thousand faults of one kind.
+_MOST_TOLD = 20
 _RANGES = (
     ("--aggr", "us", (75_000, 125_000), "duration of a snapshot in microseconds"),
     ("--nr_regions", "number", (3, 1200), "number of regions in a snapshot"),
@@ -77,9 +79,10 @@ def run(argv: list[str], ctx: Context) -> int:
             ctx.note(f"damoctl: {warning}")
     if not found:
         return 0
-    raise DamodError(
-        "\n".join(
-            f"invalid: {item.text}" + (f" ({item.snapshots} of {item.of} snapshots)" if item.of else "")
-            for item in found
-        )
-    )
+    lines = [
+        f"invalid: {item.text}" + (f" ({item.snapshots} of {item.of} snapshots)" if item.of else "")
+        for item in found[:_MOST_TOLD]
+    ]
+    if len(found) > _MOST_TOLD:
+        lines.append(f"and {len(found) - _MOST_TOLD:,} more of this kind")
+    raise DamodError("\n".join(lines))

@@ -19,6 +19,9 @@ STYLES = (
 )  # fmt: skip
 SORT_KEYS = ("address", "access_rate", "age", "size", "temperature")
 POSITIONS = ("record_head", "snapshot_head", "region", "snapshot_tail", "record_tail")
+# Whose arithmetic and layout --compat takes: damo's, as its own tests have it (3.3), or what 3.4 made of it.
+NEWEST = "damo-3.4"
+COMPAT = ("damo", NEWEST)
 COLORSETS = ("gray", "flame", "emotion")
 _BOX_VALUES = ("size", "access_rate", "age", "none")
 _SCALES = ("linear", "log")

@@ -21,8 +21,9 @@ INPUT = Option(
 )  # fmt: skip
 JSON = Option(("--json",), "format", "Print the data as JSON.")
 COMPAT = Option(
-    ("--compat",), "format", "Compute as damo does, including what it gets wrong.", (Word("tool", choices=("damo",)),)
-)
+    ("--compat",), "format", "Compute as damo (3.3, or 3.4) does, including what it gets wrong.",
+    (Word("tool", choices=access.COMPAT),),
+)  # fmt: skip
 RAW = Option(("--raw_number",), "format", "Plain numbers: bytes, nanoseconds.")
 HELP = Option(("--help", "-h"), "format", "Show this help.")
 COMMON = (INPUT, JSON, COMPAT, HELP)
@@ -56,6 +57,7 @@ class Given:
         self._ctx = ctx
         self.rest = rest
         self.compat = "compat" in found
+        self.newest = self.compat and found["compat"][-1][0] == access.NEWEST
         self.json = "json" in found or ctx.json
         self.found = found
 

@@ -18,7 +18,7 @@ from damoctl.reports.styles import Templates
 from damoctl.reports.view import RecordView, SnapshotView, temperatures
 from damoctl.term.term import Term
 from damod.access import measure, select
-from damod.access.record import Record
+from damod.access.record import Record, age_us
 from damod.access.snapshot import Snapshot
 from damod.errors import NoData
 
@@ -39,21 +39,26 @@ class Report(NamedTuple):
 
 def compute(records: Sequence[Record], options: Options, *, live: bool = False) -> Report:
     """What to show of `records`. NoData if they cannot answer what the options ask for."""
+    selection = options.selection
+    # damo drops what it cannot tell of such records
+    dropped = options.compat and not selection.temperatures
     plain = options.raw_form or (options.as_json and not is_distribution(options))
-    if not plain or select.needs_intervals(options.selection):
+    if not plain or (select.needs_intervals(selection) and not dropped):
         _check_intervals(records)
     found, totals = [], []
     # Temperatures of probe hits are none that `select` knows.
-    selection = options.selection if options.attrs is None else options.selection._replace(temperatures=())
+    if options.attrs is not None:
+        selection = selection._replace(temperatures=())
     for record in records:
-        kept, total = select.apply(_tidy(record, merge=live and options.merge), selection, compat=options.compat)
+        tidy = _tidy(record, merge=live and options.merge, known=options.compat)
+        kept, total = select.apply(tidy, selection, compat=options.compat)
         if options.attrs is not None and options.selection.temperatures:
             kept = _by_temperature(kept, options)
             total = [snapshot.regions.total_bytes() for snapshot in kept.snapshots]
-        if kept.snapshots:
+        if kept.snapshots or options.compat:
             found.append(kept)
             totals.append(total)
-    if records and any(record.snapshots for record in records) and not found:
+    if any(record.snapshots for record in records) and not any(totals) and not options.compat:
         raise NoData("the filters leave no snapshot", hint="widen --sz_snapshot, --snapshot_time or --snapshot_idx")
     known = styles.facts(found)
     if options.attrs is None:
@@ -63,12 +68,13 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
             region_box=options.region_box,
             total_sz_only=options.total_sz_only,
             compat=options.compat,
+            stats=options.newest,
         )
     else:
         from damoctl.reports import attrs
 
         layout = attrs.layout(options.style, known, total_sz_only=options.total_sz_only)
-    templates = styles.apply_edits(layout, options.edits)
+    templates = styles.apply_edits(layout, options.edits, compat=options.compat)
     boxed = (
         "<box>" in templates.region or "<region box description>" in templates.snapshot_head + templates.snapshot_tail
     )
@@ -84,13 +90,15 @@ def _check_intervals(records: Sequence[Record]) -> None:
             )
 
 
-def _tidy(record: Record, *, merge: bool) -> Record:
-    """Regions by address; live ones merged."""
+def _tidy(record: Record, *, merge: bool, known: bool) -> Record:
+    """Regions by address; live ones merged. With `known` no byte passed where a record does not tell, as in damo."""
 
     def tidy(snapshot: Snapshot) -> Snapshot:
         regions = select.by_address(snapshot.regions)
         if merge:
             regions = measure.merged(regions)
+        if known and regions.sz_filter_passed is None:
+            regions = replace(regions, sz_filter_passed=[0] * len(regions))
         return snapshot if regions is snapshot.regions else replace(snapshot, regions=regions)
 
     return replace(record, snapshots=[tidy(snapshot) for snapshot in record.snapshots])
@@ -116,7 +124,7 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
             if not len(regions):
                 continue
             for least_most, column in (
-                (ages, measure.ages_us(set(regions.age), snapshot.aggr_us)),
+                (ages, measure.ages_us(set(regions.age), age_us(record, snapshot, compat=options.compat))),
                 (
                     rates,
                     measure.percents(
@@ -141,7 +149,7 @@ def render(report: Report, term: Term) -> Iterator[str]:
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(_shown(report), raw=options.raw, compat=options.compat)
+        yield from json_lines(_shown(report), raw=options.raw, totals=report.totals if options.compat else None)
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form
@@ -153,7 +161,7 @@ def render(report: Report, term: Term) -> Iterator[str]:
         if templates.record_head:
             yield block(templates.record_head, RECORD, view, options)
         for index, (snapshot, total) in enumerate(zip(record.snapshots, totals, strict=True)):
-            if index:
+            if index and not options.total_sz_only:
                 yield ""
             shown = SnapshotView(view, snapshot, total, report.bounds)
             if templates.snapshot_head:

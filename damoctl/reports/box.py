@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import log
 
 from damoctl.term import heat
 
@@ -24,17 +24,20 @@ class Box:
     scales: Sequence[str] = ("log", "linear", "log")
     colorset: str = "gray"
     align: str = "left"
+    newline: bool = False
+    """A newline behind the box also if none is higher than a row."""
 
 
 def rescaled(values: Sequence[float], bounds: Bounds, into: tuple[int, int], scale: str) -> list[int]:
-    """Each value's place in `into`, as its place between `bounds`; the greatest where all are equal."""
+    """Each value's place in `into`, as its place between `bounds`; the least where all are equal."""
     low, high = bounds
     if scale == "log":
-        low, high = (log2(low) if low > 0 else 0), (log2(high) if high > 0 else 0)
-        values = [log2(value) if value > 0 else 0 for value in values]
+        # not log2: damo's last bit, which decides where the greatest value is cut to
+        low, high = (log(low, 2) if low > 0 else 0), (log(high, 2) if high > 0 else 0)
+        values = [log(value, 2) if value > 0 else 0 for value in values]
     first, last = into
     if low == high:
-        return [last] * len(values)
+        return [first] * len(values)
     step = (last - first) / (high - low)
     return [int((value - low) * step + first) for value in values]
 
@@ -62,4 +65,4 @@ def drawn(columns: int, digit: int, rows: int, box: Box, *, color: bool) -> str:
     widest, tallest = box.ranges[0][1], box.ranges[2][1]
     pad = " " * (widest - columns) if box.align == "right" else ""
     row = f"{pad}|{heat.run(digit, columns, box.colorset, color=color)}|"
-    return "\n".join([row] * rows) + ("\n" if tallest > 1 else "")
+    return "\n".join([row] * rows) + ("\n" if tallest > 1 or box.newline else "")

@@ -47,12 +47,11 @@ class Outline(NamedTuple):
 
 
 def can(options: Options, templates: Templates) -> bool:
-    """Whether columns can show this: no distributions as JSON, and no filters where damo forgets them in totals."""
+    """Whether columns can show this: nothing that damo computes otherwise, no distributions as JSON."""
     wanted = {part.name for part in parts(templates.region, REGION) if isinstance(part, Keyword)}
     (_, columns), _, (_, rows) = options.box.ranges
     boxed = "<box>" in wanted and columns * rows > _MOST_BOX
-    forgotten = options.compat and any(options.selection[:-1])
-    return not (forgotten or access.is_distribution(options) or boxed or wanted - set(region_cells.KNOWN))
+    return not (options.compat or access.is_distribution(options) or boxed or wanted - set(region_cells.KNOWN))
 
 
 def tells_stats(options: Options, templates: Templates) -> bool:
@@ -110,7 +109,7 @@ def layout(found: Mapping[Series, Outline], options: Options) -> Templates:
             known,
             region_box=options.region_box,
             total_sz_only=options.total_sz_only,
-            compat=options.compat,
+            compat=False,
         ),
         options.edits,
     )
@@ -147,7 +146,7 @@ def render(
     if _plain(options):
         shown = ((outline.record, _snapshots(source, series, options)) for series, outline in found.items())
         if options.as_json:
-            yield from listing.json_lines(shown, raw=options.raw, compat=options.compat)
+            yield from listing.json_lines(shown, raw=options.raw)
         else:
             yield from listing.raw_form(shown, raw=options.raw)
         return
@@ -163,7 +162,7 @@ def render(
         for frame in _small(source, series):
             kept, snapshots = chooser(frame)
             for text in _blocks(_ordered(kept, options), kept, np.flatnonzero(snapshots), view, lines):
-                if some:
+                if some and not options.total_sz_only:
                     yield ""
                 some = True
                 if text:
@@ -189,7 +188,7 @@ def _bounds(source: Source, options: Options) -> dict[str, Bounds]:
         kept, _ = choosers.setdefault(frame.series, Chooser(options.selection))(frame)
         if len(kept.start):
             for name, values in found.items():
-                known, _ = region_cells.side(kept, name, compat=options.compat)
+                known, _ = region_cells.side(kept, name)
                 values[:] = [min(*values, *known), max(*values, *known)] if values else [min(known), max(known)]
     return {name: (values[0], values[1]) if values else (0, 0) for name, values in found.items()}
 
@@ -232,7 +231,7 @@ def _ordered(frame: Frame, options: Options) -> Frame:
         "access_rate": lambda: frame.nr_accesses,
         "age": lambda: frame.age,
         "size": lambda: frame.sizes,
-        "temperature": lambda: temperatures(frame, options.weights, compat=options.compat),
+        "temperature": lambda: temperatures(frame, options.weights),
     }
     keys = []
     for key, descending in options.sort:

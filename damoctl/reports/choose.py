@@ -61,10 +61,12 @@ class Chooser:
 
         if selection.sizes is not None:
             mask = both(_inside(frame.sizes, [selection.sizes]))
-        if selection.rates is not None:
+        # damo drops what it cannot tell of a record without intervals
+        known = not self._compat or bool(frame.aggr_us.all())
+        if selection.rates is not None and known:
             low, high = selection.rates
             mask = both(self._rate_inside(frame, low, high))
-        if selection.ages_us is not None:
+        if selection.ages_us is not None and known:
             mask = both(_inside(np.maximum(frame.age, 0) * frame.per_region(frame.aggr_us), [selection.ages_us]))
         return frame if mask is None else frame.kept(mask)
 

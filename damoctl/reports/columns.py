@@ -70,6 +70,8 @@ def _snapshot_intervals(view: SnapshotView) -> str:
 
 def _tuning_status(view: SnapshotView) -> str:
     sample, aggr, raw = view.snapshot.sample_us, view.snapshot.aggr_us, view.options.raw
+    if view.options.compat and view.of.record.intervals is not None:
+        sample, aggr = view.of.record.intervals.sample_us, view.of.record.intervals.aggr_us
     seen = sum(size * count for size, count in zip(view.sizes, view.regions.nr_accesses, strict=True))
     most = sum(view.sizes) * aggr // sample
     share = units.percent(seen * 100 / most if most else 0, raw=raw)
@@ -87,7 +89,9 @@ def _probes(view: SnapshotView) -> str:
 
 
 def _filters(view: SnapshotView) -> str:
-    shown = [filter_text(item, raw=view.options.raw) for item in view.of.record.filters]
+    # damo shows sizes in filters for people, whatever was asked for
+    raw = view.options.raw and not view.options.compat
+    shown = [filter_text(item, raw=raw) for item in view.of.record.filters]
     return ", ".join(text for text in shown if text) or "n/a"
 
 
@@ -122,9 +126,11 @@ def _heatmap(view: SnapshotView, regions: Regions) -> str:
     """Two lines: digits with gaps, and what they mean."""
     options = view.options
     heats = view.temperatures(options.weights, regions)
+    by_size = options.weights[0] if options.compat and options.attrs is None else 0
     line = measure.heat_line(
-        regions, heats, options.heatmap_width, static=options.heatmap_static, compat=options.compat
-    )
+        regions, heats, options.heatmap_width, static=options.heatmap_static, compat=options.compat,
+        per_byte=[by_size if percent else -by_size for percent in view.percents_of(regions)] if by_size else (),
+    )  # fmt: skip
     if not line.cells:
         return "n/a (no region)"
     shown = measure.levels(line.cells)
@@ -132,7 +138,7 @@ def _heatmap(view: SnapshotView, regions: Regions) -> str:
     for index, gap in enumerate(line.gaps):
         if gap:
             drawn.append(heat.digits(shown[at:index], options.heatmap_colorset, color=view.color))
-            drawn.append("[...]" if gap > 4 and not options.heatmap_static else "." * gap)
+            drawn.append("[...]" if gap > 4 and not options.heatmap_static else "." * int(gap))
             at = index
     drawn.append(heat.digits(shown[at:], options.heatmap_colorset, color=view.color))
     low, high = (distribution.whole(value, options) for value in (min(line.cells), max(line.cells)))
@@ -164,16 +170,17 @@ _BOX_SHOWN: dict[str, Callable[[float, bool], str]] = {
 def _box_description(view: SnapshotView) -> str:
     box, lines = view.options.box, []
     parts = (
-        ("length", " ", "columns"),
-        ("color", "", f"number and color ({_box_colors(view)})"),
-        ("height", "", "rows"),
+        ("length", "columns"),
+        ("color", f"number and color ({_box_colors(view)})"),
+        ("height", "rows"),
     )
-    for (side, gap, unit), value, into, scale in zip(parts, box.values, box.ranges, box.scales, strict=True):
+    for (side, unit), value, into, scale in zip(parts, box.values, box.ranges, box.scales, strict=True):
         if value == "none":
             lines.append(f"# {side}: none")
             continue
         show = _BOX_SHOWN[value]
         low, high = (show(bound, view.options.raw) for bound in view.bounds[value])
+        gap = " " if value == "age" else ""
         lines.append(
             f"# {side}: {value} (represents [{low}, {high}] {gap}with [{into[0]}, {into[1]}] {unit} in {scale}scale)"
         )

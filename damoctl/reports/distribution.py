@@ -38,7 +38,8 @@ def _edges(metric: str, values: Sequence[int], options: Options) -> list[tuple[i
         except ValueError as exc:
             raise UsageError(f"--hist_ranges: {exc}") from exc
         edges = list(zip(found[::2], found[1::2], strict=True))
-        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate else edges
+        # damo does not cumulate over bins that were given
+        return [(edges[0][0], end) for _, end in edges] if options.hist_cumulate and not options.compat else edges
     return measure.bin_edges(
         min(values),
         max(values),
@@ -58,7 +59,10 @@ def _bins(view: SnapshotView, metric: str, amounts: Sequence[int] | None) -> lis
 
 def _points(view: SnapshotView, metric: str, amounts: Sequence[int] | None) -> list[int]:
     """The metric at the wanted percentiles of the amounts; empty if there is no region."""
-    return [] if amounts is None else list(measure.percentiles(view.metric(metric), amounts, view.options.points))
+    if amounts is None:
+        return []
+    pick = measure.percentiles_by_steps if view.options.compat else measure.percentiles
+    return pick(view.metric(metric), amounts, view.options.points)
 
 
 def to_plain(view: SnapshotView, style: str) -> dict[str, Any]:
@@ -109,7 +113,8 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
         if metric == "recency":
             legend = "<idle time (us)>" if options.raw else "<idle time>"
         else:
-            legend = f"<temperature (weights: {[0, *options.weights[1:]]})>"
+            weights = [*options.weights] if options.compat else [0, *options.weights[1:]]
+            legend = f"<temperature (weights: {weights})>"
         head = f"<{'df-passed ' if passed else ''}percentile> {legend}"
         if not found:
             return f"{head}\nn/a (no region)"
@@ -122,7 +127,7 @@ def percentiles(metric: str, *, passed: bool = False) -> Callable[[SnapshotView]
             [head]
             + [
                 f"{point:>{first}}  {value:>{second}}  {bar(count, _WIDTH)}"
-                for point, value, count in zip(options.points, shown, stars, strict=True)
+                for point, value, count in zip(options.points, shown, stars, strict=False)
             ]
         )
 

@@ -83,5 +83,5 @@ def render(found: Mapping[str, Values], look: Look) -> Iterator[str]:
         if not len(item.values):
             yield "# no sample"
             continue
-        yield f"# avr:\t{units.size(int(item.values.sum()) // len(item.values), raw=look.raw)}"
+        yield f"# avr:\t{units.size(int(item.values.sum()) / len(item.values), raw=look.raw)}"
         yield from lines(item.values, look, lambda value: units.size(value, raw=look.raw))

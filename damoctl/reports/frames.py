@@ -235,9 +235,14 @@ class Opened(Source):
             if len(keys[0]):
                 yield self._frame(rows, tuple(int(key[0]) for key in keys), known)
             return
-        for found in sorted(set(zip(*(key.tolist() for key in keys), strict=True))):
-            mask = np.logical_and.reduce([key == value for key, value in zip(keys, found, strict=True)])
-            yield self._frame({name: column[mask] for name, column in rows.items()}, found, known)
+        # stable, so that each series' rows stay in their order
+        order = np.lexsort(tuple(reversed(keys)))
+        change = np.zeros(len(order) - 1, dtype=bool)
+        for key in keys:
+            change |= key[order[1:]] != key[order[:-1]]
+        for places in np.split(order, np.flatnonzero(change) + 1):
+            found = tuple(int(key[places[0]]) for key in keys)
+            yield self._frame({name: column[places] for name, column in rows.items()}, found, known)
 
     def _frame(self, rows: Mapping[str, Any], key: tuple[int, ...], known: Mapping[Any, Any]) -> Frame:
         facts = known.get(key)

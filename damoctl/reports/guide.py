@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damoctl.reports.frames import Flags, Frame, Ints, Series, Source
+from damoctl.reports.frames import I64_MAX, Flags, Frame, Ints, Series, Source
+from damoctl.reports.guide_compat import Space
 from damod import units
 
 
@@ -59,7 +60,8 @@ class Guide(NamedTuple):
 class _Span:
     """A guide while frames come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compat: bool = False) -> None:
+        self.space = Space() if compat else None
         self.start_ns: int | None = None
         self.end_ns = 0
         self.snapshots = self.regions = 0
@@ -71,10 +73,14 @@ class _Span:
         self.end_ns = max(self.end_ns, int(frame.end_ns.max()))
         self.snapshots += len(frame)
         self.regions += len(frame.start)
+        if self.space is not None:
+            self.space.add(frame)
         for low, high, heat in zip(*runs(frame), strict=True):
             self.runs[low, high] = self.runs.get((low, high), 0.0) + heat
 
     def stretches(self) -> list[Stretch]:
+        if self.space is not None:
+            return [Stretch(low, high, self._heat_in(low, high)) for low, high in self.space.stretches()]
         joined: list[list[float]] = []
         for (low, high), heat in sorted(self.runs.items()):
             if joined and low <= joined[-1][1]:
@@ -84,12 +90,16 @@ class _Span:
                 joined.append([low, high, heat])
         return [Stretch(int(low), int(high), heat / (high - low)) for low, high, heat in joined]
 
+    def _heat_in(self, low: int, high: int) -> float:
+        heat = sum(heat for (start, end), heat in self.runs.items() if start < high and low < end)
+        return heat / (high - low) if high > low else 0.0
+
 
 def first_moment(frame: Frame) -> int:
     """When the oldest region of the frame's first snapshot began to look as it does."""
     ages = frame.age[: frame.first[1]]
     oldest = max(int(ages.max()), 0) if len(ages) else 0
-    return int(frame.start_ns[0]) - oldest * int(frame.aggr_us[0]) * 1000
+    return max(int(frame.start_ns[0]) - oldest * int(frame.aggr_us[0]) * 1000, -I64_MAX)
 
 
 def breaks(frame: Frame) -> Flags:
@@ -117,11 +127,11 @@ def runs(frame: Frame) -> tuple[list[int], list[int], list[float]]:
     return pairs[:, 0].tolist(), pairs[:, 1].tolist(), heats.tolist()
 
 
-def compute(source: Source) -> list[Guide]:
-    """The guides of all series, the one with the most memory first."""
+def compute(source: Source, *, compat: bool = False) -> list[Guide]:
+    """The guides of all series, the one with the most memory first; with the stretches that damo finds (`compat`)."""
     spans: dict[Series, _Span] = {}
     for frame in source.frames(()):
-        spans.setdefault(frame.series, _Span()).add(frame)
+        spans.setdefault(frame.series, _Span(compat=compat)).add(frame)
     # what only the first snapshot of each series is asked for is not read of the others
     missing = {series for series, span in spans.items() if span.snapshots}
     for frame in source.frames({"start_ns", "intervals", "age"}) if missing else ():
@@ -146,19 +156,20 @@ def compute(source: Source) -> list[Guide]:
     return sorted(guides, key=lambda guide: guide.space, reverse=True)
 
 
-def render(guides: Sequence[Guide], *, raw: bool, compat: bool) -> Iterator[str]:
-    """The lines of ``--guide``. damo 3.3 (`compat`) leaves out indices that a record does not have."""
+def render(guides: Sequence[Guide], *, raw: bool, compat: bool, newest: bool = False) -> Iterator[str]:
+    """The lines of ``--guide``. damo (`compat`) leaves out an unknown target, before 3.4 (`newest`) indices too."""
 
     for guide in guides:
         series = guide.series
-        if guide.noted or not compat:
+        if guide.noted or not compat or newest:
             yield f"kdamond_idx: {series.kdamond}"
             yield f"context_idx: {series.context}"
         if series.scheme is not None:
             yield f"scheme_idx: {series.scheme}"
-        yield f"target_id: {series.target_id}"
+        if series.target_id is not None or not compat:
+            yield f"target_id: {series.target_id}"
         begin, end = (units.time(value, raw=raw) for value in (guide.start_ns, guide.end_ns))
         yield f"time: [{begin}, {end}) ({units.time(guide.end_ns - guide.start_ns, raw=raw)})"
         for index, stretch in enumerate(guide.stretches):
             low, high = (units.size(value, raw=raw, digits=6) for value in stretch[:2])
-            yield f"region\t{index:2d}: [{low}, {high}) ({units.size(stretch.size, raw=raw, digits=6)})"
+            yield f"region\t{index:2d}: [{low}, {high}) ({units.size(stretch.size, raw=raw)})"

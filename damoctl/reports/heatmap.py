@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damoctl.reports import guide as guides
-from damoctl.reports.frames import Flags, Floats, Frame, Ints, Series, Source
+from damoctl.reports.frames import I64_MAX, Flags, Floats, Frame, Ints, Series, Source
 from damoctl.reports.guide import Guide
 from damoctl.term import heat as colors
 from damoctl.term.term import Term
@@ -117,7 +117,8 @@ def time_range(guide: Guide, options: Options) -> tuple[int, int]:
         return guide.start_ns, guide.end_ns
     low, high, base = options.time_range
     zero = {"guided": guide.start_ns, "guided_end": guide.end_ns}.get(base, 0) if isinstance(base, str) else base
-    low, high = low + zero, high + zero
+    # no record has a time beyond 64 bits, so that nothing is lost
+    low, high = max(low + zero, -I64_MAX), min(high + zero, I64_MAX)
     if low >= high:
         raise UsageError(f"--time_range {low} {high}: the end is not after the start")
     if high <= guide.start_ns or low >= guide.end_ns:
@@ -145,8 +146,8 @@ def address_ranges(guide: Guide, options: Options, sizes: tuple[int, int] | None
             base = stretches[index].start
         if low >= high:
             raise UsageError(f"--address_range {low} {high}: the end is not above the start")
-        low, high = low + base, high + base
-        if sizes is None and not any(item.start < high and low < item.end for item in stretches):
+        low, high = low + base, min(high + base, I64_MAX)
+        if not options.compat and sizes is None and not any(item.start < high and low < item.end for item in stretches):
             known = ", ".join(
                 f"[{units.size(item.start, digits=6)}, {units.size(item.end, digits=6)})" for item in stretches[:4]
             )
@@ -176,12 +177,12 @@ class Plan(NamedTuple):
 
 def compute(source: Source, options: Options) -> list[Map]:
     """The maps that the options ask for. NoData if the record has nothing of it, UsageError for too many pixels."""
-    found = guides.compute(source)
+    found = guides.compute(source, compat=options.compat)
     if not found:
         raise NoData(f"{source.name} has no snapshots", hint="nothing was monitored, or the recording just began")
     guide = chosen(found, options)
     times = time_range(guide, options)
-    sizes = (0, _largest(source, guide.series)) if options.by_temperature else None
+    sizes = (0, _largest(source, guide.series)) if options.by_temperature and not options.compat else None
     return draw(source, [Plan(guide, times, address_ranges(guide, options, sizes))], options)
 
 
@@ -515,6 +516,10 @@ def legend(drawn: Map, look: Look, term: Term) -> Iterator[str]:
         yield f"# access_frequency: {example} ({said})"
     (low, high), (begin, end) = drawn.addresses, drawn.times
     rows, columns = drawn.heat.shape
+    if look.compat:
+        # what is left over at the end is not drawn
+        high = low + (high - low) // columns * columns
+        end = begin + (end - begin) // rows * rows
     yield (
         f"# x-axis: {'size' if drawn.by_size and not look.compat else 'space'} {_range(low, high)}"
         f" ({units.size(high - low)})"

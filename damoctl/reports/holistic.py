@@ -43,7 +43,7 @@ def compute(
 
     With `last_ns` the maps are of so much time at the recording's end, or of all of it if it is shorter.
     """
-    guides = guide.compute(source)
+    guides = guide.compute(source, compat=compat)
     plans, left_out = _plans(guides, last_ns)
     maps = heatmap.draw(source, plans, heatmap.Options(resol=(rows, 80), compat=compat))
     exclude = 20 if compat and max((found.snapshots for found in guides), default=0) > 200 else 0

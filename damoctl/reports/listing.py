@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from damod import units
 from damod.access.record import Record
@@ -17,11 +18,12 @@ def raw_form(records: Iterable[Shown], *, raw: bool, hits: bool = False) -> Iter
 
     With `hits` those of the probes take the place of samples, behind the age.
     """
+    shown = False
     for record, snapshots in records:
         base: int | None = None
         for snapshot in snapshots:
             if base is None:
-                base = snapshot.start_ns
+                base, shown = snapshot.start_ns, True
                 yield f"base_time_absolute: {units.time(base + snapshot.wall_offset_ns, raw=raw)}"
                 yield f"data source: {record.data_source}"
                 yield ""
@@ -46,12 +48,14 @@ def raw_form(records: Iterable[Shown], *, raw: bool, hits: bool = False) -> Iter
             ):
                 yield f"{low:012x}-{high:012x} ({units.size(high - low, raw=raw):>12}) {samples:11d} {age:5d}"
             yield ""
-        if base is not None:
-            yield ""
+    if shown:
+        yield ""
 
 
-def json_lines(records: Iterable[Shown], *, raw: bool, compat: bool) -> Iterator[str]:
+def json_lines(records: Iterable[Shown], *, raw: bool, totals: Sequence[Sequence[int]] | None = None) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
+
+    With the `totals` of each snapshot of each record, as damo prints it.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
     """
@@ -61,19 +65,29 @@ def json_lines(records: Iterable[Shown], *, raw: bool, compat: bool) -> Iterator
     from damod.records import damo_text
     from damod.records.damo_plain import to_plain
 
+    frame_of: Callable[..., dict[str, Any]] = to_plain
+    if totals is not None:
+        from damoctl.reports.json_compat import plain_record, plain_shot
+
+        frame_of = plain_record
+
     def block(text: str, depth: int) -> str:
         return " " * depth + damo_text.indented(text, depth)
 
     before = ""
-    for record, snapshots in records:
+    for index, (record, snapshots) in enumerate(records):
         yield before + "," if before else "["
-        head = block(json.dumps(to_plain(replace(record, snapshots=()), raw=raw), indent=4), 4)
+        head = block(json.dumps(frame_of(replace(record, snapshots=()), raw=raw), indent=4), 4)
         # quotes inside of JSON strings are escaped, so this text is the key
         opening, _, after = head.partition('"snapshots": []')
         before = ""
-        for snapshot in snapshots:
+        for number, snapshot in enumerate(snapshots):
             yield before + "," if before else opening + '"snapshots": ['
-            before = block(damo_text.whole(snapshot, raw=raw, compat=compat), 12)
+            if totals is None:
+                text = damo_text.whole(snapshot, raw=raw)
+            else:
+                text = json.dumps(plain_shot(record, snapshot, totals[index][number], raw=raw), indent=4)
+            before = block(text, 12)
         if before:
             yield before
         before = " " * 8 + "]" + after if before else head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from damoctl.flags.access import POSITIONS, percentiles
@@ -56,23 +56,27 @@ class Options:
     raw_form: bool = False
     selection: Selection = field(default_factory=Selection)
     compat: bool = False
+    newest: bool = False
+    """With `compat`: as damo 3.4 does, where that differs from 3.3."""
     vmas: Names | None = None
     """Names of the mappings of records' processes, if a template asks for them."""
     attrs: Probed | None = None
     """With it, hotness is of probe hits, and `weights` are those of hits, age and size."""
 
 
-def _pair(ranges: Sequence[Sequence[int]], name: str) -> Sequence[tuple[int, int]]:
+def _pair(ranges: Sequence[Sequence[int]], name: str, *, compat: bool) -> Sequence[tuple[int, int]]:
     for low, high in ranges:
-        if low > high:
+        if low > high and not compat:
             raise UsageError(f"--{name} {low} {high}: the first is above the second, so nothing can match")
     return [(low, high) for low, high in ranges]
 
 
-def selection(given: Mapping[str, Sequence[Sequence[Any]]], weights: measure.Weights) -> Selection:
+def selection(
+    given: Mapping[str, Sequence[Sequence[Any]]], weights: measure.Weights, *, compat: bool = False
+) -> Selection:
     """What the values of group F (`flags.access.values`) keep. UsageError for ranges that nothing can match."""
     ranges = {
-        name: _pair(given[name], name)
+        name: _pair(given[name], name, compat=compat)
         for name in ("sz_region", "access_rate", "age", "sz_snapshot", "snapshot_time", "snapshot_idx", "temperature")
         if name in given
     }
@@ -102,7 +106,7 @@ def _points(words: Sequence[int]) -> Sequence[int]:
     return sorted(words) if len(words) > 3 else percentiles("--percentiles_range", words)
 
 
-def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = False) -> Options:
+def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = False, newest: bool = False) -> Options:
     """The options that parsed words (`flags.access.values`) stand for; of an option given twice the last counts."""
 
     def last(name: str, default: Any) -> Any:
@@ -112,8 +116,9 @@ def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = F
     weights = tuple(last("temperature_weights", measure.DEFAULT_WEIGHTS))
     descending = set(last("sort_regions_dsc", ()))
     sort = [(key, key in descending or "all" in descending) for key in last("sort_regions_by", ["address"])]
-    if style.sort and "sort_regions_by" not in given:
-        sort = list(style.sort)
+    if style.sort and ("sort_regions_by" not in given or compat):
+        # damo's styles take no other keys
+        sort = [(key, down or key in descending or "all" in descending) for key, down in style.sort]
     edits = [
         ("set", position, given[f"format_{position}"][-1][0]) for position in POSITIONS if f"format_{position}" in given
     ]
@@ -127,8 +132,21 @@ def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = F
     lengths = tuple(last("region_box_min_max_length", base.ranges[0]))
     heights = tuple(last("region_box_min_max_height", base.ranges[2]))
     for name, (low, high) in (("length", lengths), ("height", heights)):
-        if low > high:
+        if low > high and not compat:
             raise UsageError(f"--region_box_min_max_{name} {low} {high}: the first is above the second")
+    box = Box(
+        values=last("region_box_values", base.values),
+        ranges=(lengths, base.ranges[1], heights),
+        scales=last("region_box_scales", base.scales),
+        colorset=last("region_box_colorset", [base.colorset])[0],
+        align=last("region_box_align", [base.align])[0],
+    )
+    if compat:
+        # damo's styles have the shape of their boxes, whatever was asked for
+        shape = style.box or box
+        box = replace(
+            box, ranges=shape.ranges, colorset=shape.colorset, align=shape.align, newline="region_box" in given
+        )
     return Options(
         style=style.name,
         edits=edits,
@@ -142,19 +160,15 @@ def from_words(given: Mapping[str, Sequence[Sequence[Any]]], *, compat: bool = F
         heatmap_colorset=last("snapshot_heatmap_colorset", ["gray"])[0],
         heatmap_static="snapshot_heatmap_static" in given,
         region_box="region_box" in given,
-        box=Box(
-            values=last("region_box_values", base.values),
-            ranges=(lengths, base.ranges[1], heights),
-            scales=last("region_box_scales", base.scales),
-            colorset=last("region_box_colorset", [base.colorset])[0],
-            align=last("region_box_align", [base.align])[0],
-        ),
-        min_chars={**MIN_CHARS, **_min_chars(given)},
+        box=box,
+        # in damo the first width of a keyword counts, so those that there are stay
+        min_chars={**_min_chars(given), **MIN_CHARS} if compat else {**MIN_CHARS, **_min_chars(given)},
         total_sz_only="total_sz_only" in given,
         merge="dont_merge_regions" not in given,
         raw="raw_number" in given,
         as_json="json" in given,
         raw_form="raw_form" in given,
-        selection=selection(given, weights),
+        selection=selection(given, weights, compat=compat),
         compat=compat,
+        newest=newest,
     )

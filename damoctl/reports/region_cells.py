@@ -62,7 +62,7 @@ def _triples(frame: Frame, column: Ints) -> tuple[list[tuple[int, int, int]], In
     return [(value, sample, aggr) for value, sample, aggr in found.tolist()], index.reshape(-1)
 
 
-def side(frame: Frame, name: str, *, compat: bool) -> tuple[list[float], Ints]:
+def side(frame: Frame, name: str) -> tuple[list[float], Ints]:
     """The distinct values of what a side of a box stands for, and which of them each region has."""
     if name == "size":
         sizes, index = np.unique(frame.sizes, return_inverse=True)
@@ -71,7 +71,7 @@ def side(frame: Frame, name: str, *, compat: bool) -> tuple[list[float], Ints]:
         values, index = _triples(frame, np.maximum(frame.age, 0))
         return [age * aggr for age, _, aggr in values], index
     values, index = _triples(frame, frame.nr_accesses)
-    return [measure.percent(*row, compat=compat) for row in values], index
+    return [measure.percent(*row) for row in values], index
 
 
 def _boxes(frame: Frame, view: RecordView, width: int) -> Cells:
@@ -81,7 +81,7 @@ def _boxes(frame: Frame, view: RecordView, width: int) -> Cells:
     for value, into, scale in zip(box.values, box.ranges, box.scales, strict=True):
         levels, index = [into[0]], which[:0]
         if value != "none":
-            known, index = side(frame, value, compat=view.options.compat)
+            known, index = side(frame, value)
             levels = rescaled(known, view.bounds[value], into, scale)
         kinds.append(sorted(set(levels)))
         which = which * len(kinds[-1])
@@ -121,7 +121,7 @@ KNOWN: dict[str, Callable[[Frame, RecordView, int], Cells | str]] = {
     "<access rate>": lambda frame, view, width: _by_aggr(
         frame,
         frame.nr_accesses,
-        lambda *row: units.percent(measure.percent(*row, compat=view.options.compat), raw=view.options.raw),
+        lambda *row: units.percent(measure.percent(*row), raw=view.options.raw),
         width,
     ),
     "<access hz>": lambda frame, view, width: _by_aggr(
@@ -134,7 +134,7 @@ KNOWN: dict[str, Callable[[Frame, RecordView, int], Cells | str]] = {
         width,
     ),
     "<temperature>": lambda frame, view, width: glyphs.distinct(
-        temperatures(frame, view.options.weights, compat=view.options.compat),
+        temperatures(frame, view.options.weights),
         lambda value: units.number(value, raw=view.options.raw),
         width,
     ),

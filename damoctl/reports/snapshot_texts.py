@@ -96,9 +96,7 @@ def _bandwidth(frame: Frame, view: RecordView) -> Callable[[int], str]:
 def _heatmap(frame: Frame, view: RecordView) -> Callable[[int], str]:
     """Heatmaps of all snapshots whose regions do not overlap; the others' one by one."""
     slow = SNAPSHOT["<heatmap>"].show
-    quick: Sequence[str | None] = [None] * len(frame)
-    if not view.options.compat:
-        quick = heat_lines.texts(frame, view.options, color=view.color)
+    quick = heat_lines.texts(frame, view.options, color=view.color)
     return lambda index: quick[index] or slow(_snapshot_view(frame, view, index))
 
 

@@ -49,11 +49,13 @@ class Templates(NamedTuple):
     snapshot_tail: str = ""
     record_tail: str = ""
 
-    def edited(self, action: str, position: str, template: str) -> Templates:
+    def edited(self, action: str, position: str, template: str, *, between: str = "\n") -> Templates:
         """With one position set, or a line appended to it. ``\\n`` in a template is a newline."""
         template = template.replace("\\n", "\n")
         before = getattr(self, position)
-        return self._replace(**{position: f"{before}\n{template}" if action == "append" and before else template})
+        return self._replace(
+            **{position: f"{before}{between}{template}" if action == "append" and before else template}
+        )
 
 
 class Style(NamedTuple):
@@ -83,6 +85,9 @@ TIME = "snapshot time: [<start time>, <end time>] (<duration>)"
 DF_TYPE = "# damos filters (df): <filters passed type>"
 
 
+_HITS_LEGEND = "#   addr         size                age           probe_hits\n#                             access_hz"
+
+
 def lines(*parts: str | bool) -> str:
     """The texts among the parts, one below the other."""
     return "\n".join(part for part in parts if isinstance(part, str))
@@ -95,7 +100,6 @@ def _detailed_head(known: Facts) -> str:
         "intervals: <snapshot intervals>",
         known.filtered and DF_TYPE,
         known.filtered and "df-pass: <filters passed heatmap>",
-        known.probed and "#   addr         size         access_hz age           probe_hits",
     )
 
 
@@ -132,25 +136,35 @@ def _body(style: str, known: Facts) -> tuple[str, str]:
     if style == "simple-boxes":
         return TIME, "<box> size <size> access <access hz> age <age>"
     if style in ("cold", "hot"):
-        return _detailed_head(known), "<box> <size> <access hz> <age>"
+        return _detailed_head(known), "<box> <size> access <access hz> <age>"
     if style == "temperature-sz-hist":
         return _histogram_head(known, "<temperature>", "temperature"), ""
     if style == "recency-sz-hist":
         return _histogram_head(known, "<idle time (us)>", "recency"), ""
     if style in ("recency-percentiles", "temperature-percentiles"):
         return _percentiles_head(known, style.removesuffix("-percentiles")), ""
-    return _detailed_head(known), _detailed_region(known)
+    return lines(_detailed_head(known), known.probed and _HITS_LEGEND), _detailed_region(known)
 
 
 def templates(
-    style: str, known: Facts, *, region_box: bool = False, total_sz_only: bool = False, compat: bool = False
+    style: str,
+    known: Facts,
+    *,
+    region_box: bool = False,
+    total_sz_only: bool = False,
+    compat: bool = False,
+    stats: bool = False,
 ) -> Templates:
-    """The templates of a style. damo (`compat`) shows a record's line in place of the snapshot tail with boxes."""
+    """The templates of a style. damo (`compat`) shows a record's line in place of the snapshot tail with boxes.
+
+    With `stats`, as damo does since 3.4, those of the scheme are below snapshots that page filters were applied to.
+    """
     head, region = _body(style, known)
     tail = lines(
         "memory bw estimate: <estimated memory bandwidth>"
         + ("  df-passed: <filters passed estimated memory bandwidth>" if known.filtered else ""),
         "total size: <total bytes>" + ("  df-passed <filters passed bytes>" if known.filtered else ""),
+        *(("scheme stats", "<damos stats>") if known.filtered and stats else ()),
         known.lost and "# lost: <lost events> trace events before this snapshot",
     )
     record_tail = lines(
@@ -158,11 +172,14 @@ def templates(
         known.tuned and "# <intervals goal>",
         known.sourced and "# data source: <data source>",
     )
-    if region_box:
-        region = "<box>" + region
-        tail = lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
     if total_sz_only:
         head, region, tail = "", "", "<total bytes>"
+    if region_box and compat:
+        region = "<box>" + _detailed_region(known._replace(filtered=False))
+    elif region_box:
+        region = "<box>" + region
+    if region_box:
+        tail = lines("record DAMON intervals: <intervals>" if compat else tail, "<region box description>")
     return Templates(
         record_head=(
             "kdamond <kdamond index> / context <context index> / scheme <scheme index> / target id <target id>"
@@ -177,8 +194,11 @@ def templates(
     )
 
 
-def apply_edits(found: Templates, edits: Iterable[tuple[str, str, str]]) -> Templates:
-    """The templates after all ``--format set|append`` in order."""
+def apply_edits(found: Templates, edits: Iterable[tuple[str, str, str]], *, compat: bool = False) -> Templates:
+    """The templates after all ``--format set|append`` in order. damo (`compat`) begins no line for what it appends."""
     for action, position, template in edits:
-        found = found.edited(action, position, template)
+        if action == "set" and position == "region":
+            # The legend explains the columns of the style's own regions.
+            found = found._replace(snapshot_head=found.snapshot_head.removesuffix(f"\n{_HITS_LEGEND}"))
+        found = found.edited(action, position, template, between="" if compat else "\n")
     return found

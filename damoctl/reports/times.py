@@ -22,13 +22,18 @@ class Span(NamedTuple):
 
 
 def compute(source: Source, selection: Selection, *, compat: bool = False) -> list[Span]:
-    """The times, in order; those of several targets are joined where they touch or overlap."""
-    found: list[Span] = []
+    """The times, in order; those of several targets are joined where they touch or overlap.
+
+    damo (`compat`) tells those of each target for itself, and drops what it cannot tell of records without intervals.
+    """
+    series_spans: dict[Series, list[Span]] = {}
     chooser = Chooser(selection, compat=compat)
     open_spans: dict[Series, Span] = {}
     need = NEED
     for frame in source.frames(need):
-        if select.needs_intervals(selection) and len(frame) and not (frame.aggr_us.all() and frame.sample_us.all()):
+        known = not len(frame) or bool(frame.aggr_us.all() and frame.sample_us.all())
+        dropped = compat and not selection.temperatures
+        if select.needs_intervals(selection) and not known and not dropped:
             raise NoData(
                 f"the record of target {frame.series.target_id} lacks the intervals, so access rates and ages are not"
                 " known",
@@ -42,10 +47,12 @@ def compute(source: Source, selection: Selection, *, compat: bool = False) -> li
                 open_spans[frame.series] = Span(last.start_ns, end)
             else:
                 if last is not None:
-                    found.append(last)
+                    series_spans.setdefault(frame.series, []).append(last)
                 open_spans[frame.series] = Span(begin, end)
-    found += open_spans.values()
-    return joined(sorted(found))
+    for series, span in open_spans.items():
+        series_spans.setdefault(series, []).append(span)
+    found = [span for spans in series_spans.values() for span in spans]
+    return found if compat else joined(sorted(found))
 
 
 def joined(spans: Sequence[Span]) -> list[Span]:

@@ -12,7 +12,7 @@ from damoctl.reports.box import Bounds
 from damoctl.reports.options import Options
 from damoctl.reports.styles import Templates
 from damod.access import measure, select
-from damod.access.record import Record
+from damod.access.record import Record, age_us
 from damod.access.snapshot import Regions, Snapshot
 
 
@@ -63,7 +63,12 @@ class SnapshotView:
 
     @cached_property
     def regions(self) -> Regions:
-        return in_order(self.snapshot, self.options)
+        return in_order(self.snapshot, self.options, self.age_us)
+
+    @cached_property
+    def age_us(self) -> int:
+        """What one unit of age is."""
+        return age_us(self.of.record, self.snapshot, compat=self.options.compat)
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -71,17 +76,20 @@ class SnapshotView:
 
     @cached_property
     def percents(self) -> list[float]:
+        return self.percents_of(self.regions)
+
+    def percents_of(self, regions: Regions) -> list[float]:
+        """The access rates of regions of the snapshot, in percent."""
         snapshot = self.snapshot
-        return measure.percents(
-            self.regions.nr_accesses, snapshot.sample_us, snapshot.aggr_us, compat=self.options.compat
-        )
+        return measure.percents(regions.nr_accesses, snapshot.sample_us, snapshot.aggr_us, compat=self.options.compat)
 
     @cached_property
     def ages_us(self) -> list[int]:
-        return measure.ages_us(self.regions.age, self.snapshot.aggr_us)
+        return measure.ages_us(self.regions.age, self.age_us)
 
     def temperatures(self, weights: measure.Weights, regions: Regions | None = None) -> list[int]:
-        return temperatures(self.snapshot, self.regions if regions is None else regions, self.options, weights)
+        regions = self.regions if regions is None else regions
+        return temperatures(self.snapshot, regions, self.options, weights, self.age_us)
 
     def metric(self, name: str) -> list[int]:
         """Per region what histograms and percentiles are about: "temperature" (without size) or "recency" (us)."""
@@ -91,7 +99,9 @@ class SnapshotView:
             return self.temperatures((0, second, third) if attrs is None else (first, second, 0))
         if attrs is not None:
             return attrs.idle_us(snapshot, self.regions)
-        return measure.idle_us(self.regions, snapshot.sample_us, snapshot.aggr_us, compat=self.options.compat)
+        return measure.idle_us(
+            self.regions, snapshot.sample_us, snapshot.aggr_us, compat=self.options.compat, age_us=self.age_us
+        )
 
     def box_column(self, name: str) -> Sequence[float] | None:
         """Per region what a box's side stands for; None for "none"."""
@@ -106,16 +116,22 @@ class SnapshotView:
 
 
 def temperatures(
-    snapshot: Snapshot, regions: Regions, options: Options, weights: measure.Weights | None = None
+    snapshot: Snapshot,
+    regions: Regions,
+    options: Options,
+    weights: measure.Weights | None = None,
+    age_us: int | None = None,
 ) -> list[int]:
     """Per region how hot it is, by its accesses or (`report attrs`) by its probe hits."""
     weights = options.weights if weights is None else weights
     if options.attrs is not None:
         return options.attrs.temperatures(snapshot, regions, weights)
-    return measure.temperatures(regions, snapshot.sample_us, snapshot.aggr_us, weights, compat=options.compat)
+    return measure.temperatures(
+        regions, snapshot.sample_us, snapshot.aggr_us, weights, compat=options.compat, age_us=age_us
+    )
 
 
-def in_order(snapshot: Snapshot, options: Options) -> Regions:
+def in_order(snapshot: Snapshot, options: Options, age_us: int | None = None) -> Regions:
     """The regions (sorted by address) sorted as asked for; of several keys the last dominates."""
     regions = snapshot.regions
     order: list[int] | None = None
@@ -133,6 +149,6 @@ def in_order(snapshot: Snapshot, options: Options) -> Regions:
         elif key == "size":
             column = measure.sizes(regions)
         else:
-            column = temperatures(snapshot, regions, options)
+            column = temperatures(snapshot, regions, options, age_us=age_us)
         order = sorted(range(len(regions)) if order is None else order, key=column.__getitem__, reverse=descending)
     return regions if order is None else select.take(regions, order)

@@ -6,7 +6,8 @@ aggregation intervals (-1 where unknown, taken as 0 here), percent of the checks
 
 DAMON makes ``aggr_us / sample_us`` checks per aggregation, so ``nr_accesses`` of that many is 100 percent. Everything
 is exact; where a function takes `compat`, true gives the arithmetic of damo instead, which cuts percents to whole
-numbers (one access in 200 checks is 0 percent there, and that memory counts as cold).
+numbers (one access in 200 checks is 0 percent there, and that memory counts as cold). damo also takes all ages of a
+record in its set aggregation interval, where the kernel has tuned another: that is `age_us`, by default `aggr_us`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,13 @@ def ages_us(age: Iterable[int], aggr_us: int) -> list[int]:
 
 
 def temperatures(
-    regions: Regions, sample_us: int, aggr_us: int, weights: Weights = DEFAULT_WEIGHTS, *, compat: bool = False
+    regions: Regions,
+    sample_us: int,
+    aggr_us: int,
+    weights: Weights = DEFAULT_WEIGHTS,
+    *,
+    compat: bool = False,
+    age_us: int | None = None,
 ) -> list[int]:
     """Hotness of each region as one whole number: ``size*w0 + percent*w1 + age_us*w2``, negative if not accessed.
 
@@ -67,7 +74,7 @@ def temperatures(
             warmth[samples] = (share * by_rate, 1 if share else -1)
         else:
             warmth[samples] = (samples * 100 * sample_us * by_rate // aggr_us, 1 if samples else -1)
-    by_age *= aggr_us
+    by_age *= aggr_us if age_us is None else age_us
     found = []
     for start, end, samples, age in zip(regions.start, regions.end, regions.nr_accesses, regions.age, strict=True):
         rate, sign = warmth[samples]
@@ -75,15 +82,16 @@ def temperatures(
     return found
 
 
-def idle_us(regions: Regions, sample_us: int, aggr_us: int, *, compat: bool = False) -> list[int]:
+def idle_us(
+    regions: Regions, sample_us: int, aggr_us: int, *, compat: bool = False, age_us: int | None = None
+) -> list[int]:
     """How long each region has not been accessed: 0 if it was in this aggregation, else its age plus this one."""
     if compat:
         rates = percents(regions.nr_accesses, sample_us, aggr_us, compat=True)
     else:
         rates = list(regions.nr_accesses)
-    return [
-        0 if rate else (age if age > 0 else 0) * aggr_us + aggr_us for rate, age in zip(rates, regions.age, strict=True)
-    ]
+    unit = aggr_us if age_us is None else age_us
+    return [0 if rate else max(age, 0) * unit + aggr_us for rate, age in zip(rates, regions.age, strict=True)]
 
 
 def bandwidth(amounts: Iterable[int], nr_accesses: Iterable[int], aggr_us: int) -> float:
@@ -132,7 +140,8 @@ def bin_edges(
             at += width
             width = (at - start) * 2 if compat else width * 2
         return edges
-    width = max(-((low - high - 1) // 10), 1)
+    # damo's quotient is a float, which far from zero is not exact
+    width = max(ceil((high + 1 - low) / 10) if compat else -((low - high - 1) // 10), 1)
     for _ in range(10):
         edges.append((low if cumulate else at, at + width))
         at += width
@@ -165,25 +174,46 @@ def percentiles(values: Sequence[int], amounts: Sequence[int], points: Sequence[
     return [values[order[0 if point <= 0 else min(bisect_left(shares, point * total), last)]] for point in points]
 
 
+def percentiles_by_steps(values: Sequence[int], amounts: Sequence[int], points: Sequence[float]) -> list[int]:
+    """damo's way: one walk over the regions for all points in their order, which may end before the last ones."""
+    total = sum(amounts)
+    found: list[int] = []
+    if not total:
+        return found
+    done = 0
+    for index in sorted(range(len(values)), key=values.__getitem__):
+        done += amounts[index]
+        while len(found) < len(points) and done * 100 / total >= points[len(found)]:
+            found.append(values[index])
+    return found
+
+
 class HeatLine(NamedTuple):
     """An address range as a row of columns of `column_size` bytes each.
 
     `cells` are byte-weighted mean temperatures of the memory in them, from low to high addresses; `gaps[i]` says how
-    many columns without any region lie before cell i. Empty for no regions.
+    many columns without any region lie before cell i, with `compat` in parts of columns too. Empty for no regions.
     """
 
     cells: Sequence[float] = ()
-    gaps: Sequence[int] = ()
+    gaps: Sequence[float] = ()
     column_size: float = 0.0
 
 
 def heat_line(
-    regions: Regions, heats: Sequence[int], width: int, *, static: bool = False, compat: bool = False
+    regions: Regions,
+    heats: Sequence[int],
+    width: int,
+    *,
+    static: bool = False,
+    compat: bool = False,
+    per_byte: Sequence[int] = (),
 ) -> HeatLine:
     """Regions (sorted by address) as about `width` columns: the memory between regions takes no column.
 
     With `static` it does, so that all columns together span the whole address range. damo's columns (`compat`) count
-    memory outside of regions as of temperature 0, so that cold memory beside a gap looks warm.
+    memory outside of regions as of temperature 0, so that cold memory beside a gap looks warm, and the size in a
+    temperature as that of the part in the column: `per_byte` is what a byte adds to the heat of each region.
     """
     if not len(regions):
         return HeatLine()
@@ -193,7 +223,7 @@ def heat_line(
         return HeatLine()
     # below a thousand times the precision of a float the steps drift by columns, or stand still
     if compat and span / width > 1000 * ulp(top):
-        return _heat_line_by_steps(regions, heats, span / width)
+        return _heat_line_by_steps(regions, heats, span / width, per_byte or [0] * len(regions))
     cells: list[float] = []
     gaps: list[int] = []
     starts, ends = regions.start, regions.end
@@ -226,13 +256,13 @@ def heat_line(
     return HeatLine(cells, gaps, span / width)
 
 
-def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float) -> HeatLine:
+def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float, per_byte: Sequence[int]) -> HeatLine:
     """damo's way: walk in float steps, which may leave one bogus column of next to no bytes at the end."""
     cells: list[float] = []
-    gaps: list[int] = []
+    gaps: list[float] = []
     base, top = regions.start[0], max(regions.end)
     low: float = base
-    at, gap, count = 0, 0, len(regions)
+    at, gap, count = 0, 0.0, len(regions)
     while low < top:
         high = low + unit
         while at < count and regions.end[at] <= low:
@@ -240,16 +270,22 @@ def _heat_line_by_steps(regions: Regions, heats: Sequence[int], unit: float) -> 
         if at < count and regions.start[at] >= high:
             # columns after a gap begin at multiples of the column size, wherever those before it began
             aligned = regions.start[at] // unit * unit
-            gap += max(int((aligned - low) / unit), 1)
-            low = max(aligned, high)
+            # `//` of floats may come out one below
+            if aligned + unit <= regions.start[at]:
+                aligned += unit
+            gap += (aligned - low) / unit
+            low = aligned
             continue
         heat, index = 0.0, at
         while index < count and regions.start[index] < high:
-            heat += (min(regions.end[index], high) - max(regions.start[index], low)) / unit * heats[index]
+            start, end = regions.start[index], regions.end[index]
+            part = min(end, high) - max(start, low)
+            heat += part * (heats[index] - (end - start - part) * per_byte[index])
             index += 1
-        cells.append(heat)
+        # of what the step came to in floats, which is not always `unit`
+        cells.append(heat / (high - low))
         gaps.append(gap)
-        gap = 0
+        gap = 0.0
         low = high
     return HeatLine(cells, gaps, unit)
 

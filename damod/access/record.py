@@ -55,6 +55,11 @@ class Record:
     data_source: str = "unknown"
 
 
+def age_us(record: Record, snapshot: Snapshot, *, compat: bool) -> int:
+    """What one unit of age in a snapshot is, in us; damo (`compat`) takes the record's interval, though tuned since."""
+    return record.intervals.aggr_us if compat and record.intervals is not None else snapshot.aggr_us
+
+
 def from_live(snapshots: Iterable[Snapshot]) -> list[Record]:
     """One record per (kdamond, context, target), in that order, of snapshots that a daemon answered with.
 

@@ -88,14 +88,15 @@ def address_ranges(ranges: Iterable[Range]) -> list[Range]:
     return ordered
 
 
-def _pattern(snapshot: Snapshot, selection: Selection, *, compat: bool) -> Regions:
+def _pattern(snapshot: Snapshot, selection: Selection, *, compat: bool, age_us: int) -> Regions:
     regions = snapshot.regions
     indices: Iterable[int] = range(len(regions))
     start, end, samples, age = regions.start, regions.end, regions.nr_accesses, regions.age
     if selection.sizes is not None:
         low, high = selection.sizes
         indices = [index for index in indices if low <= end[index] - start[index] <= high]
-    if selection.rates is not None:
+    known = bool(snapshot.aggr_us) or not compat
+    if selection.rates is not None and known:
         least, most = selection.rates
         wanted = {
             count
@@ -103,10 +104,9 @@ def _pattern(snapshot: Snapshot, selection: Selection, *, compat: bool) -> Regio
             if least <= rate(count, snapshot.sample_us, snapshot.aggr_us, compat=compat) <= most
         }
         indices = [index for index in indices if samples[index] in wanted]
-    if selection.ages_us is not None:
+    if selection.ages_us is not None and known:
         low, high = selection.ages_us
-        aggr = snapshot.aggr_us
-        indices = [index for index in indices if low <= max(age[index], 0) * aggr <= high]
+        indices = [index for index in indices if low <= max(age[index], 0) * age_us <= high]
     return take(regions, list(indices))
 
 
@@ -122,19 +122,22 @@ def _inside(value: int, ranges: Sequence[Range]) -> bool:
 
 
 def snapshots(
-    given: Iterable[Snapshot], selection: Selection, *, compat: bool = False
+    given: Iterable[Snapshot], selection: Selection, *, compat: bool = False, age_us: int | None = None
 ) -> Iterator[tuple[Snapshot, int]]:
     """The snapshots of one record that the selection keeps, each with its total bytes as the reports show it.
 
     The total is that of the regions kept. damo's (`compat`) still counts regions that only the pattern rejected.
-    Rates and ages need a snapshot's intervals: the caller has to refuse records without.
+    Rates and ages need a snapshot's intervals: the caller has to refuse records without, which with `compat` are taken
+    whole. `age_us` is the unit of ages,
+    if it is not each snapshot's aggregation interval.
     """
     patterned = any(part is not None for part in (selection.sizes, selection.rates, selection.ages_us))
     for index, snapshot in enumerate(given):
         regions = snapshot.regions
         total = regions.total_bytes()
+        unit = snapshot.aggr_us if age_us is None else age_us
         if patterned:
-            regions = _pattern(snapshot, selection, compat=compat)
+            regions = _pattern(snapshot, selection, compat=compat, age_us=unit)
             if not compat:
                 total = regions.total_bytes()
         if selection.addresses:
@@ -151,7 +154,7 @@ def snapshots(
             continue
         if selection.temperatures:
             heats = measure.temperatures(
-                regions, snapshot.sample_us, snapshot.aggr_us, selection.weights, compat=compat
+                regions, snapshot.sample_us, snapshot.aggr_us, selection.weights, compat=compat, age_us=unit
             )
             regions = take(regions, [at for at, heat in enumerate(heats) if _inside(heat, selection.temperatures)])
             total = regions.total_bytes()
@@ -170,5 +173,6 @@ def bound(low: int, high: int) -> Range | None:
 
 def apply(record: Record, selection: Selection, *, compat: bool = False) -> tuple[Record, list[int]]:
     """The record with only what the selection keeps, and the total bytes of each snapshot left."""
-    kept = list(snapshots(record.snapshots, selection, compat=compat))
+    unit = record.intervals.aggr_us if compat and record.intervals is not None else None
+    kept = list(snapshots(record.snapshots, selection, compat=compat, age_us=unit))
     return replace(record, snapshots=[snapshot for snapshot, _ in kept]), [total for _, total in kept]

@@ -50,7 +50,8 @@ class Snapshot:
     `wall_offset_ns` added to them gives time since the epoch. `sample_us`/`aggr_us` are those in force for this
     snapshot (auto-tuned ones included), 0 where a record does not tell. `source` is "ring", "tried_regions" or
     "damon_stat". `lost` counts trace events the ring lost since the snapshot before. `stats` are the DAMOS stats of
-    the scheme that took the snapshot, as the kernel names them.
+    the scheme that took the snapshot, as the kernel names them. `sample_noted` tells whether a record gives this
+    snapshot's own sampling interval; it is not sent.
     """
 
     kdamond: int
@@ -69,10 +70,11 @@ class Snapshot:
     filters: Sequence[Mapping[str, Any]] = field(default=())
     intervals_goal: Mapping[str, int] | None = None
     stats: Mapping[str, int] | None = None
+    sample_noted: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """The snapshot as msgpack-able data; columns stay columns."""
-        plain = {name: getattr(self, name) for name in Snapshot.__slots__ if name != "regions"}
+        plain = {name: getattr(self, name) for name in Snapshot.__slots__ if name not in ("regions", "sample_noted")}
         plain["filters"] = [dict(item) for item in self.filters]
         plain["stats"] = None if self.stats is None else dict(self.stats)
         return {**plain, "regions": self.regions.columns()}

@@ -30,6 +30,7 @@ from damod.policy.plan import Running
 from damod.spec.diff import Change, diff
 from damod.spec.kdamond import Kdamond
 from damod.spec.needs import check
+from damod.spec.scheme import SchemeStats
 
 
 class Owner(Commits):
@@ -274,6 +275,16 @@ class Owner(Commits):
             if item.policy:
                 changes = self._drifted(item) if item.name in drift else ()
                 found.setdefault(item.name, {})[item.index] = Running(item.spec, changes)
+        return found
+
+    def set_stats(self, name: str) -> dict[int, tuple[SchemeStats, ...]]:
+        """What the schemes of each kdamond of a set have done until now."""
+        self._reap()
+        found = {}
+        for item in self._slots.of(name):
+            Control(self.kernel, self.features()).update_stats(item.slot)
+            (context,) = reader.with_stats(self.kernel, item.slot, item.now).contexts
+            found[item.index] = tuple(scheme.stats or SchemeStats() for scheme in context.schemes)
         return found
 
     def set_by_hand(self, name: str) -> bool:

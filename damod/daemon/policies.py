@@ -26,8 +26,7 @@ from damod.policy.plan import Step
 from damod.policy.reconcile import Reconciler
 from damod.policy.roster import State
 from damod.policy.text import spelled
-from damod.spec.kdamond import Kdamond, parse_kdamonds
-from damod.spec.scheme import SchemeStats
+from damod.spec.kdamond import Kdamond
 
 log = structlog.get_logger(__name__)
 
@@ -141,11 +140,7 @@ class Policies:
         """A policy with its kdamonds as they run, statistics included."""
         state = self.reconciler.state(name)
         shown = [row for row in self._owner.show() if row["name"] == name]
-        stats = {
-            at: [scheme.stats or SchemeStats() for scheme in parse_kdamonds([row["spec"]])[0].contexts[0].schemes]
-            for at, row in enumerate(shown)
-        }
-        would = self.reconciler.shadows(name, stats)
+        would = self.reconciler.shadows(name)
         return {**state.to_wire(), "files": list(state.document.files), "kdamonds": shown, "would_touch": would}
 
     def cat(self, name: str) -> dict[str, Any]:

@@ -21,10 +21,9 @@ from damod.policy.outlook import Outlook, outlook
 from damod.policy.owning import Owning, sentence
 from damod.policy.plan import Running, Step, Tune, plan
 from damod.policy.roster import FIRST_RETRY_S, Roster, State
-from damod.policy.shadow import estimate
+from damod.policy.shadow import Tally, estimate
 from damod.policy.steps import Steps
 from damod.spec.diff import diff
-from damod.spec.scheme import SchemeStats
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +90,10 @@ class Reconciler(Roster):
                     done += 1
                     self._steps.done(step, observed.get(step.name, {}))
         self._tell(found, failed)
+        for name, state in self.states.items():
+            if state.stage == "running":
+                # The kernel adds up what all looks found, and it is the most of one that counts.
+                self._count(name, state)
         return done
 
     def records(self) -> dict[str, Record]:
@@ -195,7 +198,7 @@ class Reconciler(Roster):
         if state.shadow != shadow and name in self.owner.policy_sets():
             # Statistics outlive a commit, and what a shadow counted must not be taken for what was done.
             self.owner.stop(name)
-            state.started_ns = None
+            state.started_ns, state.tallies = None, {}
         state.forced, state.shadow, state.guard = True, shadow, guard
         state.stage, state.reason, state.tries, state.next_try_ns = "waiting", "", 0, None
         self.stopped.discard(name)
@@ -232,25 +235,37 @@ class Reconciler(Roster):
             rows.append({"name": name, "kdamonds": len(running), "expected": expected, "drift": drift})
         return rows
 
-    def shadows(self, name: str, stats: Mapping[int, Sequence[SchemeStats]]) -> list[dict[str, Any]]:
-        """Per scheme of a policy that runs as a shadow: what it would have touched; `stats` by kdamond."""
+    def shadows(self, name: str) -> list[dict[str, Any]]:
+        """Per scheme of a policy that runs as a shadow: what it would have touched."""
         state = self.state(name)
         policy = state.document.policy
-        if not state.shadow or policy is None or state.started_ns is None:
+        if policy is None or not self._count(name, state):
             return []
         features = self.owner.features()
-        elapsed_s = (self.kernel.clock.monotonic_ns() - state.started_ns) / 1e9
         return [
             {
                 "kdamond": at,
                 "scheme": index,
                 "action": scheme.action,
-                "sz_bytes": estimate(scheme, kdamond.contexts[0], stats[at][index], elapsed_s, features),
+                "sz_bytes": estimate(scheme, kdamond.contexts[0], state.tallies[at, index], features),
             }
             for at, kdamond in enumerate(policy.kdamonds)
             for index, scheme in enumerate(kdamond.contexts[0].schemes)
-            if index < len(stats.get(at, ()))
+            if (at, index) in state.tallies
         ]
+
+    def _count(self, name: str, state: State) -> bool:
+        """Bring the tallies of a shadow up to date; whether it is one, and runs."""
+        policy = state.document.policy
+        if not state.shadow or policy is None or state.started_ns is None:
+            return False
+        at_s = (self.kernel.clock.monotonic_ns() - state.started_ns) / 1e9
+        for at, found in self.owner.set_stats(name).items():
+            context = policy.kdamonds[at].contexts[0]
+            for index, (scheme, stats) in enumerate(zip(context.schemes, found, strict=True)):
+                tally = state.tallies.get((at, index), Tally())
+                state.tallies[at, index] = tally.after(stats, scheme, context, at_s)
+        return True
 
     def changes(self, step: Step, document: Document | None) -> list[dict[str, Any]]:
         """What a step changes in the kernel, each with the line that says so."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import structlog
@@ -17,6 +17,7 @@ from damod.near import near
 from damod.policy.document import Guard
 from damod.policy.guard import Probation
 from damod.policy.load import Document, load
+from damod.policy.shadow import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class State:
 
     `forced`, `shadow` and `guard` are what `policy.apply` asked for until the next reload: to run although it is
     disabled, to count only, to be watched by other limits than the file's. `unrecorded`: its recording was stopped by
-    hand, until then.
+    hand, until then. `tallies`: what a shadow has counted, by kdamond and scheme.
     """
 
     document: Document
@@ -51,6 +52,7 @@ class State:
     forced: bool = False
     guard: Guard | None = None
     unrecorded: bool = False
+    tallies: dict[tuple[int, int], Tally] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
         """As msgpack-able data."""

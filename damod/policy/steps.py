@@ -68,7 +68,7 @@ class Steps:
         now = self.kernel.clock.monotonic_ns()
         state.next_try_ns = None
         if isinstance(step, (Start, Add)):
-            state.started_ns = now
+            state.started_ns, state.tallies = now, {}
         elif isinstance(step, Stop) and step.index is None:
             state.started_ns = state.probation = None
         else:

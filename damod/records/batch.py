@@ -41,6 +41,7 @@ class Held(NamedTuple):
 
 
 SCALARS = tuple(column.name for column in schema.COLUMNS if column.each == "aggregation" and column.type != "string")
+_NARROW = {column.name for column in schema.COLUMNS if column.type == "int32"}
 _PER_REGION = ("start", "end", "nr_accesses", "age", "sz_filter_passed")
 
 
@@ -156,6 +157,9 @@ def build(held: Sequence[Held], columns: Sequence[str] | None = None) -> pa.Reco
         scalars = np.array([item.values for item in held], "i8")
     except OverflowError as exc:
         raise BadRecord(f"a time or index of a snapshot is beyond 64 bits: {exc}") from exc
+    narrow = scalars[:, [place for place, name in enumerate(SCALARS) if name in _NARROW]]
+    if narrow.size and (int(narrow.max()) > _I32_MAX or int(narrow.min()) < -_I32_MAX - 1):
+        raise BadRecord(f"an index or a pid of a snapshot is beyond {_I32_MAX:,}")
 
     def column(name: str) -> Any:
         if name in SCALARS:

@@ -22,6 +22,7 @@ from damod.access.snapshot import Regions
 from damod.errors import BadRecord
 from damod.records import digits
 from damod.records.digits import Places
+from damod.records.holding import Holding
 
 _OPEN = re.compile(rb'(?:\A|\n)( *)"regions": \[')
 _FIELD = re.compile(rb'( *"(\w+)": ("?))([^"{]*?)(\3,?)')
@@ -61,10 +62,10 @@ class _Shape(NamedTuple):
     fields: dict[bytes, _Field]
 
 
-def read(chunks: Iterator[bytes]) -> tuple[Any, list[Regions]]:
+def read(chunks: Iterator[bytes], held: Holding) -> tuple[Any, list[Regions]]:
     """The JSON value of a text, whose `regions` are indices into the list of regions, which hold numpy columns.
 
-    Raises Unusual, and whatever `chunks` raises.
+    Raises Unusual, and whatever `chunks` and `held` raise.
     """
     outline: list[bytes] = []
     found: list[Regions] = []
@@ -72,7 +73,10 @@ def read(chunks: Iterator[bytes]) -> tuple[Any, list[Regions]]:
     for chunk in chunks:
         window += chunk
         if len(window) >= enough:
+            known, told = len(found), len(outline)
             window = _cut(window, outline, found)
+            held.snapshots(len(found) - known, sum(map(len, found[known:])))
+            held.text(sum(map(len, outline[told:])))
             # A list that goes on is looked at again when there is twice as much of it.
             enough = 2 * len(window) if _OPEN.match(window) else 0
     window = _cut(window + b"\n", outline, found)

@@ -18,7 +18,8 @@ from damod import units
 from damod.access.record import Goal, Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
-from damod.records import perf_text
+from damod.records import holding, perf_text
+from damod.records.holding import Holding
 from damod.records.json_text import Window
 
 _CHUNK = 1 << 20
@@ -26,10 +27,13 @@ _CHUNK = 1 << 20
 _HEAD = 1 << 12
 # Texts of more digits are no times (and Python refuses to read thousands of digits).
 _MOST_DIGITS = 40
+# What a record has beside its snapshots, and how long each may be.
+_FACTS = ("kdamond_idx", "context_idx", "intervals", "scheme_idx", "target_id", "scheme_filters", "data_source")
+_MAX_FACT = 1 << 16
 
 
 def read_stream(file: BinaryIO, name: str, *, compat: bool = False) -> list[Record]:
-    """The records of an open file; `name` is for messages."""
+    """The records of an open file; `name` is for messages. Raises BadRecord, and NoMemory if they do not fit."""
     head = file.read(_HEAD)
     if not head:
         raise BadRecord(f"{name} is empty, so it has no records")
@@ -46,7 +50,7 @@ def read_stream(file: BinaryIO, name: str, *, compat: bool = False) -> list[Reco
             f"{name} is raw data of perf", hint=f"`perf script -i {name} > record.txt` makes text that can be read"
         )
     if b"damon" in head:
-        return perf_text.read(chunks, name)
+        return perf_text.read(chunks, name, holding.of_damo(name))
     raise BadRecord(f"{name} is not a record: neither JSON, nor zlib-compressed JSON, nor text of damon events")
 
 
@@ -78,7 +82,8 @@ def _inflated(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
 def _from_json(window: Window, *, compat: bool) -> list[Record]:
     if window.peek() == "{":
         raise BadRecord(f"{window.name} is JSON but no list of records", hint="is it a .kdamonds file or a spec?")
-    records = [_record(window, compat=compat) for _ in window.items()]
+    held = holding.of_damo(window.name)
+    records = [_record(window, held, compat=compat) for _ in window.items()]
     if window.peek():
         raise window.bad("more text after the end")
     if not records:
@@ -86,7 +91,8 @@ def _from_json(window: Window, *, compat: bool) -> list[Record]:
     return records
 
 
-def _record(window: Window, *, compat: bool) -> Record:
+def _record(window: Window, held: Holding, *, compat: bool) -> Record:
+    held.record()
     if window.peek() != "{":
         raise window.bad("something that is no record")
     found: dict[str, Any] = {}
@@ -102,8 +108,11 @@ def _record(window: Window, *, compat: bool) -> Record:
                     raise BadRecord(
                         f"{window.name} is damaged: snapshot {len(snapshots)} lacks or garbles {_said(exc)}"
                     ) from exc
+                held.snapshot(snapshots[-1][0])
+        elif key in _FACTS:
+            found[key] = window.value(_MAX_FACT)
         else:
-            found[key] = window.value()
+            window.value()
     if snapshots is None or "target_id" not in found:
         raise BadRecord(f"{window.name} is JSON but no list of records", hint="is it a .kdamonds file or a spec?")
     try:
@@ -251,7 +260,15 @@ def _joined(found: Mapping[str, Any], snapshots: Sequence[tuple[Snapshot, int | 
     for snapshot, sample in snapshots:
         sample_us, aggr_us = _in_force(intervals, snapshot, sample)
         ready.append(
-            replace(snapshot, kdamond=kdamond, context=context, sample_us=sample_us, aggr_us=aggr_us, filters=filters)
+            replace(
+                snapshot,
+                kdamond=kdamond,
+                context=context,
+                sample_us=sample_us,
+                aggr_us=aggr_us,
+                filters=filters,
+                sample_noted=sample is not None,
+            )
         )
     return Record(
         kdamond=kdamond,

@@ -28,17 +28,17 @@ _REGION = """
         }}""".format
 
 
-def whole(snapshot: Snapshot, *, raw: bool, compat: bool = False) -> str:
+def whole(snapshot: Snapshot, *, raw: bool) -> str:
     """The text of `damo_plain.plain_snapshot`; regions are lists."""
     regions, sample, aggr = snapshot.regions, snapshot.sample_us, snapshot.aggr_us
-    plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=raw, compat=compat)
+    plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=raw)
     total = regions.total_bytes()
     plain["total_bytes"] = f"{total}" if raw else units.exact_size(total)
     known = set(regions.nr_accesses)
     shares = dict.fromkeys(known, "null")
     if sample and aggr:
         for samples in known:
-            share = measure.percent(samples, sample, aggr, compat=compat)
+            share = measure.percent(samples, sample, aggr)
             shares[samples] = json.dumps(int(share) if share == int(share) else share)
     ages = set(regions.age)
     times = {age: f'"{units.exact_time(age * aggr * 1000)}"' if age >= 0 and aggr else "null" for age in ages}

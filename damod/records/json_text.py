@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from damod.errors import BadRecord
 
-# No single value (a snapshot, mostly) is larger; in a damaged file a lost bracket must not pull all of it into memory.
-_MAX_VALUE = 1 << 28
+MAX_VALUE = 1 << 24
+"""No single value (a snapshot, mostly) has more characters; as objects they may take thirty times the memory. In a
+damaged file a lost bracket must not pull all of it in."""
+_BLANKS = re.compile(r"[ \t\r\n]*")
 # A parse error nearer than this to the end of the window may only mean that the rest is not read yet.
 _TAIL = 1 << 16
 
@@ -71,11 +74,14 @@ class Window:
 
     def peek(self) -> str:
         """The next character that is no blank, without taking it; "" at the end."""
+        blanks = 0
         while True:
-            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
-                self._at += 1
+            end = _BLANKS.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing too
+            blanks, self._at = blanks + end - self._at, end
             if self._at < len(self._text):
                 return self._text[self._at]
+            if blanks > MAX_VALUE:
+                raise self.bad("nothing but blanks")
             if not self._fill():
                 return ""
 
@@ -89,8 +95,9 @@ class Window:
         self._at += 1
         return found
 
-    def value(self) -> Any:
-        """The next whole JSON value."""
+    def value(self, most: int | None = None) -> Any:
+        """The next whole JSON value, of at most so many characters (default: MAX_VALUE)."""
+        most = MAX_VALUE if most is None else most
         if not self.peek():
             raise self.truncated()
         while True:
@@ -100,8 +107,8 @@ class Window:
                 at = getattr(exc, "pos", self._at)
                 if at < len(self._text) - _TAIL or isinstance(exc, RecursionError):
                     raise self.bad("no JSON", at) from exc
-                if len(self._text) - self._at > _MAX_VALUE:
-                    raise self.bad("a value without end") from exc
+                if len(self._text) - self._at > max(most, 1 << 20):
+                    raise self.bad(f"a value of more than {most:,} characters") from exc
                 if not self._fill():
                     if at < len(self._text.rstrip()) and not str(exc).startswith("Unterminated"):
                         raise self.bad("no JSON", at) from exc
@@ -109,6 +116,8 @@ class Window:
                 continue
             except ValueError as exc:
                 raise self.bad(f"a number too long ({exc})") from exc
+            if end - self._at > most:
+                raise self.bad(f"a value of more than {most:,} characters")
             if end == len(self._text) and self._fill():
                 continue  # the value may go on
             self._at = end

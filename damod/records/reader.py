@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from damod.access.record import Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NotAllowed, NotFound
-from damod.records import batch, crc, damo_json, schema
+from damod.records import batch, crc, damo_json, holding, schema
+from damod.records.holding import Holding
 from damod.records.schema import RecordMeta, Series
 from damod.records.stream import MAGIC, StreamReader
 from damod.records.writer import PART, ROWS_PER_BATCH, parquet_footer
@@ -96,8 +97,10 @@ class RecordFile:
 
     def records(self) -> list[Record]:
         """Everything as records of damod.access, with lists for columns: for small records, and damo's formats."""
+        held = Holding(self.name, "a part of it takes less: `damoctl adjust` makes a record of one")
         found: dict[tuple[int, int, int, int], list[Snapshot]] = {}
         for series, snapshot in self.aggregations():
+            held.snapshots(1, len(snapshot.regions), lists=True)
             found.setdefault(series.key, []).append(replace(snapshot, regions=as_lists(snapshot.regions)))
         return [series.record(found.get(series.key, [])) for series in self.series]
 
@@ -419,6 +422,9 @@ class _Columns(RecordFile):
         super().__init__(name, kind, RecordMeta(series=tuple(series)))
 
     def records(self) -> list[Record]:
+        held = Holding(self.name, "convert it to parquet, of which reports hold a part at a time")
+        for own in self._snapshots:
+            held.snapshots(0, sum(len(snapshot.regions) for _, snapshot in own), lists=True)
         return [
             series.record([replace(snapshot, regions=as_lists(snapshot.regions)) for _, snapshot in own])
             for series, own in zip(self.meta.series, self._snapshots, strict=True)
@@ -590,7 +596,7 @@ def _from_damo(file: BinaryIO, name: str, *, compat: bool) -> list[Record]:
 
         file.seek(0)
         with contextlib.suppress(damo_fast.Unusual, zlib.error, BadRecord):
-            outline, regions = damo_fast.read(_inflated(file))
+            outline, regions = damo_fast.read(_inflated(file), holding.of_damo(name))
             return damo_json.from_outline(outline, regions, name, compat=compat)
     file.seek(0)
     return damo_json.read_stream(file, name, compat=compat)

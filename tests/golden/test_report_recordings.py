@@ -90,9 +90,9 @@ def test_guide_human() -> None:
     assert found == [
         "target_id: 18446623438842320000",
         "time: [8 m 59.809 s, 9 m 56.607 s) (56.797 s)",
-        "region\t 0: [86.245035 TiB, 86.245065 TiB) (31.617188 MiB)",
-        "region\t 1: [127.576196 TiB, 127.576384 TiB) (196.847656 MiB)",
-        "region\t 2: [127.997661 TiB, 127.997661 TiB) (672.000000 KiB)",
+        "region\t 0: [86.245035 TiB, 86.245065 TiB) (31.617 MiB)",
+        "region\t 1: [127.576196 TiB, 127.576384 TiB) (196.848 MiB)",
+        "region\t 2: [127.997661 TiB, 127.997661 TiB) (672.000 KiB)",
     ]
 
 

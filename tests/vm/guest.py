@@ -84,6 +84,8 @@ sys.exit(run.main())
 # the other processor in time: seen in about one boot of thirty, mostly while booting. No fault of kernel or test.
 _EMULATOR_PANIC = "Oops: int3"
 _ATTEMPTS = 3
+# QEMU goes on after one: systemd's guests may reboot, so they are not told to end then.
+_PANIC = "Kernel panic - not syncing"
 
 
 class GuestError(RuntimeError):
@@ -224,18 +226,10 @@ class Guest:
             )
             copier.start()
             try:
-                self._wait(vm, out, started, timeout_s)
+                booted = watch(vm, out, "booted", self.kernel, self.boot_timeout_s, timeout_s)
             finally:
-                _kill(vm)
                 copier.join(timeout=10)
-
-        booted = _mtime(control / "booted")
-        if booted is None:
-            raise CannotBoot(f"{image.release} did not boot: QEMU ended before the first command\n{story(out)}")
-        code = _read(control / "returncode").strip()
-        if not code:
-            raise GuestDied(f"{image.release} went away before the command ended\n{story(out)}")
-        return GuestResult(int(code), out, boot_s=booted - started, total_s=time.time() - started)
+        return outcome(out, image.release, started, booted)
 
     def _init(self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, out: Path) -> str:
         variables = {
@@ -277,21 +271,49 @@ class Guest:
             command.append(f"--qemu-opts={shlex.join(qemu)}")
         return [*command, "--exec", f"bash {shlex.quote(str(out / 'guest/init.sh'))}"]
 
-    def _wait(self, vm: subprocess.Popen[bytes], out: Path, started: float, timeout_s: float) -> None:
-        """Until the machine is off. The one-second tick is for the deadlines only; the end of QEMU wakes us at once."""
+
+def watch(
+    vm: subprocess.Popen[bytes], out: Path, marker: str, kernel: str, boot_timeout_s: float, timeout_s: float
+) -> float | None:
+    """Until the machine is off, or its time is over; then none of it is left.
+
+    When `marker` appeared in its `guest` directory, that is the end of the (first) boot, in seconds since the epoch.
+    Raises CannotBoot and GuestTimeout. The one-second tick is for the deadlines only; the end of QEMU wakes us at once.
+    """
+    control, started = out / "guest", time.time()
+    booted: float | None = None
+    try:
         while True:
-            try:
-                vm.wait(timeout=1)
-                return
-            except subprocess.TimeoutExpired:
-                pass
-            booted = _mtime(out / "guest/booted")
-            if booted is None and time.time() > started + self.boot_timeout_s:
-                raise CannotBoot(f"{self.kernel} did not boot within {self.boot_timeout_s:.0f} s\n{story(out)}")
+            ended = _ended(vm)
+            booted = booted or _mtime(control / marker)
+            if ended or _PANIC in _read(control / "console.log"):
+                return booted
+            if booted is None and time.time() > started + boot_timeout_s:
+                raise CannotBoot(f"{kernel} did not boot within {boot_timeout_s:.0f} s\n{story(out)}")
             if booted is not None and time.time() > booted + timeout_s:
-                if (out / "guest/returncode").exists():  # The command was in time, only the power-off hangs.
-                    return
+                if (control / "returncode").exists():  # The command was in time, only the power-off hangs.
+                    return booted
                 raise GuestTimeout(f"the guest's command was not done within {timeout_s:.0f} s\n{story(out)}", out)
+    finally:
+        _kill(vm)
+
+
+def _ended(vm: subprocess.Popen[bytes]) -> bool:
+    try:
+        vm.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def outcome(out: Path, release: str, started: float, booted: float | None) -> GuestResult:
+    """What a machine that is off has left, or CannotBoot or GuestDied."""
+    if booted is None:
+        raise CannotBoot(f"{release} did not boot: QEMU ended before the first command\n{story(out)}")
+    code = _read(out / "guest/returncode").strip()
+    if not code:
+        raise GuestDied(f"{release} went away before the command ended\n{story(out)}")
+    return GuestResult(int(code), out, boot_s=booted - started, total_s=time.time() - started)
 
 
 def story(out: Path, lines: int = 40) -> str:

@@ -29,24 +29,18 @@ from pathlib import Path
 from tests.vm import kernels, systemd_image
 from tests.vm.guest import (
     CHECKOUT,
-    CannotBoot,
-    GuestDied,
     GuestResult,
-    GuestTimeout,
-    _kill,
     _mebibytes,
-    _mtime,
-    _read,
     _tool_path,
+    outcome,
     past_panics,
     require_tools,
-    story,
+    watch,
 )
 
 # In the order in which they can be loaded; what is built into a kernel, or is not in it, is left out. ext4 asks for
 # crc32c by name, so modules.dep does not know it.
 _MODULES = ("virtio_blk", "crc32c_generic", "ext4", "9pnet_virtio", "9p")
-_PANIC = "Kernel panic - not syncing"
 
 _INIT = """\
 #!/bin/busybox sh
@@ -119,19 +113,9 @@ class SystemdGuest:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         ) as vm:
-            try:
-                self._wait(vm, out, started, timeout_s)
-            finally:
-                _kill(vm)
+            booted = watch(vm, out, "boots", self.kernel, self.boot_timeout_s, timeout_s)
         initramfs.unlink()
-        booted = _mtime(control / "boots")
-        if booted is None:
-            raise CannotBoot(f"{image.release} did not come up: QEMU ended before the script\n{story(out)}")
-        code = _read(control / "returncode").strip()
-        if not code:
-            raise GuestDied(f"{image.release} went away before the script ended\n{story(out)}")
-        first = float(_read(control / "booted").split()[0])
-        return GuestResult(int(code), out, boot_s=first, total_s=time.time() - started)
+        return outcome(out, image.release, started, booted)
 
     def _command(self, image: kernels.Kernel, initramfs: Path, disk: Path, out: Path) -> list[str]:
         accel = os.environ.get("DAMOD_VM_ACCEL", "tcg")
@@ -154,26 +138,6 @@ class SystemdGuest:
         words = ["console=ttyS0", "quiet", "rw", "systemd.unit=damod-test.target", "systemd.show_status=no"]
         words += self.append
         return [*command, "-append", " ".join(words), *self.qemu]
-
-    def _wait(self, vm: subprocess.Popen[bytes], out: Path, started: float, timeout_s: float) -> None:
-        """Until the machine is off. The one-second tick is for the deadlines only."""
-        first: float | None = None
-        while True:
-            try:
-                vm.wait(timeout=1)
-                return
-            except subprocess.TimeoutExpired:
-                pass
-            if first is None and (out / "guest/boots").exists():
-                first = time.time()
-            if _PANIC in _read(out / "guest/console.log"):
-                return
-            if first is None and time.time() > started + self.boot_timeout_s:
-                raise CannotBoot(f"{self.kernel} did not come up within {self.boot_timeout_s:.0f} s\n{story(out)}")
-            if first is not None and time.time() > first + timeout_s:
-                if (out / "guest/returncode").exists():  # The script was in time, only the power-off hangs.
-                    return
-                raise GuestTimeout(f"the script was not done within {timeout_s:.0f} s\n{story(out)}", out)
 
 
 # --- the initramfs ---------------------------------------------------------------------------------------------------

@@ -200,12 +200,14 @@ class Manners:
     """How kernels differ in what no file shows.
 
     `even` regions from the start (7.x) or one per range that is split by and by; `commands_at_aggregation`: commands
-    are served then (6.12), not at the next sample; `migrate_vaddr`: migration works on virtual memory.
+    are served then (6.12), not at the next sample; `migrate_vaddr`: migration works on virtual memory; `count_vaddr`:
+    `stat` counts the pages of virtual memory that pass page filters.
     """
 
     even: bool
     commands_at_aggregation: bool
     migrate_vaddr: bool
+    count_vaddr: bool
 
 
 class Kdamond:

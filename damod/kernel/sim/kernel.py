@@ -74,6 +74,8 @@ class SimKernel:
             commands_at_aggregation=facts.version < (6, 16),
             # Seen on real ones: 6.12 tries and never applies, 7.3 does. It came along with `dests/`.
             migrate_vaddr=any("/dests/" in path for path in facts.tree),
+            # Seen on 7.3; it came with `addr_unit` (6.18).
+            count_vaddr=any(path.endswith("/addr_unit") for path in facts.tree),
         )
         self._modules = Modules(facts, self.machine, busy=lambda: bool(self._control.running()))
         self._control = Control(

@@ -249,8 +249,9 @@ class Scheme:
     def _act(self, kdamond: Kdamond, target: Target, i: int) -> tuple[int, int]:
         """Carry the action out; what passed the page filters and what it was done to, in core addresses."""
         action, ops, unit = self.params.action, kdamond.params.ops, kdamond.params.addr_unit
-        # Page filters are for physical memory only.
-        pages = [item for item in self.params.filters if not item.core] if ops == "paddr" else []
+        # Page filters are for physical memory, and for counting virtual memory (6.18).
+        filtered = ops == "paddr" or (action == "stat" and kdamond.manners.count_vaddr)
+        pages = [item for item in self.params.filters if not item.core] if filtered else []
         if action == "stat" and not pages:
             return 0, 0
         if action != "stat" and action not in (_PHYSICAL if ops == "paddr" else _VIRTUAL):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from damod.access.record import Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
-from damod.records import damo_fast, damo_json, damo_plain, digits
+from damod.records import damo_fast, damo_json, damo_plain, digits, holding
 from damod.records.reader import as_lists
 
 NUMBERS = st.integers(0, 10**12) | st.integers(0, 2**63 - 1) | st.sampled_from([0, 9, 10, 999, 1000, 999_999, 10**6])
@@ -98,7 +98,7 @@ def plain(records: list[Record]) -> Any:
 
 
 def fast(text: bytes, size: int) -> list[Record]:
-    outline, regions = damo_fast.read(pieces(text, size))
+    outline, regions = damo_fast.read(pieces(text, size), holding.of_damo("x"))
     return damo_json.from_outline(outline, regions, "x")
 
 
@@ -144,7 +144,7 @@ def test_damaged_text_is_left_to_the_slow_way(records: list[Record], data: st.Da
 def test_hostile_text(text: bytes) -> None:
     """Text that only looks like a record is refused, or is whatever JSON it is."""
     try:
-        outline, regions = damo_fast.read(pieces(text, 5000))
+        outline, regions = damo_fast.read(pieces(text, 5000), holding.of_damo("x"))
     except damo_fast.Unusual:
         return
     assert (outline, regions) == ({}, [])

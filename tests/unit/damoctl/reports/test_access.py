@@ -230,10 +230,11 @@ def test_styles_sort() -> None:
     def first(*said: str) -> str:
         return next(line for line in lines([record(snapshot(THREE))], *said) if "|" in line).rsplit("|", 1)[1].strip()
 
-    assert first("--style", "hot") == "1024.000 KiB 200 hz 1 s"
-    assert first("--style", "cold") == "1024.000 KiB 0 hz   1 m"
+    assert first("--style", "hot") == "1024.000 KiB access 200 hz 1 s"
+    assert first("--style", "cold") == "1024.000 KiB access 0 hz   1 m"
     assert (
-        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all") == "2.000 MiB   10 hz  0 ns"
+        first("--style", "cold", "--sort_regions_by", "size", "--sort_regions_dsc", "all")
+        == "2.000 MiB   access 10 hz  0 ns"
     )
 
 
@@ -250,9 +251,9 @@ def test_uniform_memory() -> None:
 
 
 def test_total_sz_only() -> None:
-    """Only totals, and the line of the record."""
+    """Only totals, one below the other, and the line of the record."""
     assert lines([record(snapshot(THREE), snapshot(THREE, 1))], "--total_sz_only") == [
-        "4.000 MiB", "", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
+        "4.000 MiB", "4.000 MiB", "record DAMON intervals: sample 5 ms, aggr 100 ms",
     ]  # fmt: skip
 
 
@@ -318,7 +319,7 @@ def test_json_is_dumps(raw: bool) -> None:
     for some in ([], [FILTERED], [FILTERED, record(), record(snapshot(THREE), snapshot(EMPTY, 1))]):
         whole = json.dumps([damo_plain.to_plain(item, raw=raw) for item in some], indent=4)
         shown = [(item, item.snapshots) for item in some]
-        assert "\n".join(listing.json_lines(shown, raw=raw, compat=False)) == whole
+        assert "\n".join(listing.json_lines(shown, raw=raw)) == whole
 
 
 @pytest.mark.parametrize("said", [("--json",), ("--raw_form",)])
@@ -382,4 +383,6 @@ def test_json_of_distributions() -> None:
     (found,) = json.loads("\n".join(lines([FILTERED], "--style", "temperature-percentiles", "--json")))
     shown = {item["percentile"]: item["value"] for item in found["snapshots"][0]["total"]}
     assert shown[0] == -(600 * 100_000 * 100) and shown[100] == 100 * 100 + 10 * 100_000 * 100
-    assert lines([FILTERED], "--style", "recency-sz-hist", "--json", compat=True) == lines([FILTERED], "--json")
+    assert lines([FILTERED], "--style", "recency-sz-hist", "--json", compat=True) == lines(
+        [FILTERED], "--json", compat=True
+    )

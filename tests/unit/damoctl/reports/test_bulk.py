@@ -104,14 +104,14 @@ def test_texts_wider_than_their_column(width: int) -> None:
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.lists(records(), min_size=1, max_size=2), WORDS, st.booleans(), st.booleans())
-def test_same_text(found: list[Record], words: dict[str, list[list[object]]], color: bool, compat: bool) -> None:
+@given(st.lists(records(), min_size=1, max_size=2), WORDS, st.booleans())
+def test_same_text(found: list[Record], words: dict[str, list[list[object]]], color: bool) -> None:
     """Every line of every template, sorted, filtered and coloured, is the same both ways; errors too."""
     from dataclasses import replace
 
     from damod.errors import DamodError
 
-    chosen = options.from_words(words, compat=compat and not any(options.from_words(words).selection[:-1]))
+    chosen = options.from_words(words)
     found = [replace(record, target_id=index) for index, record in enumerate(found)]
     term = Term(io.StringIO(), color=color)
     try:

@@ -196,6 +196,14 @@ def test_a_page_filter_passes_a_share(allow, share):
     assert seen["sz_ops_filter_passed"] / seen["sz_tried"] == pytest.approx(share, abs=0.01)
 
 
+@pytest.mark.parametrize(("version", "counts"), [("6.17", False), ("6.18", True), ("7.3", True)])
+def test_virtual_memory_is_counted_by_page(version, counts):
+    """From 6.18 on a `stat` with page filters counts the pages of a process that pass them."""
+    filters = {"nr_filters": 1, "0/type": "anon", "0/matching": "Y", "0/allow": "Y"}
+    seen = stats(boot({f"ops_filters/{name}": value for name, value in filters.items()}, version, ops="vaddr"))
+    assert seen["sz_tried"] > 0 and (seen["sz_ops_filter_passed"] > 0) == counts
+
+
 @pytest.mark.parametrize(("version", "moves"), [("6.12", False), ("7.3", True)])
 def test_migration_of_virtual_memory(version, moves):
     """6.12 takes migrate_hot on a process, tries, and never applies; 7.3 moves memory between the nodes."""
