@@ -38,14 +38,14 @@ KINDS = (
 )  # fmt: skip
 
 
-def measure(words: Sequence[str], cwd: Path, rounds: int = ROUNDS) -> dict[str, float]:
+def measure(words: Sequence[str], rounds: int = ROUNDS) -> dict[str, float]:
     """Wall and CPU seconds of the median of some runs, the CPU seconds of the best, and the peak memory in MiB."""
     runs: list[tuple[float, float, float]] = []
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds):
         begin = time.monotonic()
         child = subprocess.Popen(
-            [sys.executable, "-m", "damoctl", "report", *words], stdout=subprocess.DEVNULL, env=environ, cwd=cwd
+            [sys.executable, "-m", "damoctl", "report", *words], stdout=subprocess.DEVNULL, env=environ
         )
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -95,7 +95,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for title, path in paths:
             for report in REPORTS if "600,000" in title else REPORTS[:2]:
-                one = measure([report, "--input", str(path)], directory, ROUNDS if "36" not in title else 1)
+                one = measure([report, "--input", str(path)], ROUNDS if "36" not in title else 1)
                 found.append({"record": title, "report": report, **one})
                 ratios = " | "
                 if "600,000" in title:
@@ -110,7 +110,7 @@ def main() -> None:
         print(f"\nload average {os.getloadavg()[1]:.1f}\n\n| 600,000 regions, Parquet | CPU s (best of 3) | peak MiB |")
         print("|---|---|---|")
         for kind in KINDS:
-            one = measure([*kind.split(), "--input", str(small)], directory, 3)
+            one = measure([*kind.replace("heat.png", str(directory / "heat.png")).split(), "--input", str(small)], 3)
             found.append({"record": "600,000 regions, Parquet", "report": kind, **one})
             print(f"| `{kind}` | {one['best_cpu_s']:.2f} | {one['mib']:.0f} |", flush=True)
     print(json.dumps(found))
