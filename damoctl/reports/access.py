@@ -155,7 +155,9 @@ def render(report: Report, term: Term) -> Iterator[str]:
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(report.records, raw=options.raw, totals=report.totals if options.compat else None)
+        yield from json_lines(
+            report.records, raw=options.raw, totals=report.totals if options.compat else None, newest=options.newest
+        )
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form

@@ -49,15 +49,18 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
         yield ""
 
 
-def json_lines(records: Sequence[Record], *, raw: bool, totals: Sequence[Sequence[int]] | None = None) -> Iterator[str]:
+def json_lines(
+    records: Sequence[Record], *, raw: bool, totals: Sequence[Sequence[int]] | None = None, newest: bool = False
+) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
 
-    With the `totals` of each snapshot of each record, as damo prints it.
+    With the `totals` of each snapshot of each record, as damo prints it, 3.4 if `newest`.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
     """
     import json
     from dataclasses import replace
+    from functools import partial
 
     from damod.records.damo_plain import plain_snapshot, to_plain
 
@@ -65,7 +68,7 @@ def json_lines(records: Sequence[Record], *, raw: bool, totals: Sequence[Sequenc
     if totals is not None:
         from damoctl.reports.json_compat import plain_record, plain_shot
 
-        frame_of = plain_record
+        frame_of = partial(plain_record, newest=newest)
 
     def block(value: object, depth: int) -> str:
         indent = " " * depth
