@@ -29,6 +29,10 @@ for record in "$RECORDS"/*.data; do
     "$DAMO" report access --raw_form --input "$record" >"$out.damo" || exit
     "$PYTHON" -m damoctl report access --raw_form --input "$record" >"$out.ours" || exit
 done
+for words in "" "--raw_number" "--numa_addr 0" "--numa_addr 0 --raw_number" "--numa_node 0"; do
+    "$DAMO" report pa_layout $words >>"$DAMOD_GUEST_OUT/layout.damo" || exit
+    "$PYTHON" -m damoctl report pa_layout $words >>"$DAMOD_GUEST_OUT/layout.ours" || exit
+done
 """
 
 
@@ -39,7 +43,8 @@ def ours(*words: str | Path) -> None:
 def test_the_peer_reads_our_records(tmp_path: Path) -> None:
     """`report access --raw_form` of a record of ours in json_compressed is the same from damo and from damoctl.
 
-    One is a recording of the simulated kernel, one is the peer's own record, converted.
+    One is a recording of the simulated kernel, one is the peer's own record, converted. `report pa_layout`, of the
+    guest itself, is the same too.
     """
     try:
         damo = ensure_damo()
@@ -62,6 +67,9 @@ def test_the_peer_reads_our_records(tmp_path: Path) -> None:
         ["bash", "-c", BOTH], timeout_s=600, outdir=tmp_path / "out", cwd=CHECKOUT
     )
     ran.check()
+    layouts = [(ran.outdir / f"layout.{whose}").read_text() for whose in ("ours", "damo")]
+    assert layouts[0].count("System RAM") > 1
+    assert layouts[0] == layouts[1]
     for name in ("recorded", "converted"):
         # The peer's pager takes the final newline away.
         found, theirs = ((ran.outdir / f"{name}.{whose}").read_text().rstrip("\n") for whose in ("ours", "damo"))

@@ -137,39 +137,38 @@ targets:
 kdamonds:
 - contexts:
   - ops: {ops}
-    intervals: {{sample_us: 50ms, aggr_us: 500ms}}
+    intervals: {{sample_us: 50ms, aggr_us: {aggr}}}
     nr_regions: {{min: {regions}}}
     schemes:
     - action: pageout
       access_pattern:
         nr_accesses: {{max: 0%}}
-        age: {{min: 5s}}
+        age: {{min: {age}}}
       quotas: {{sz_bytes: 1G, reset_interval_ms: 1s}}
 """
-SHADOW_S, LIVE_S = 30, 40
 
 
 def shadow_vaddr() -> None:
     """What a shadow names of a process's idle memory, and what then goes to swap."""
-    shadow("vaddr", "command: half-cold", 10)
+    shadow("vaddr", COLD.format(ops="vaddr", target="command: half-cold", aggr="500ms", age="5s", regions=10), 30, 40)
 
 
 def shadow_paddr() -> None:
-    """The same of all memory."""
-    shadow("paddr", "paddr: all", 200)
+    """The same of all memory, which takes longer to be told apart."""
+    shadow("paddr", COLD.format(ops="paddr", target="paddr: all", aggr="1s", age="10s", regions=200), 80, 80)
 
 
-def shadow(ops: str, target: str, regions: int) -> None:
-    policy("80-cold", COLD.format(ops=ops, target=target, regions=regions))
+def shadow(ops: str, text: str, shadow_s: int, live_s: int) -> None:
+    policy("80-cold", text)
     with swap(), workload("half", 160, 32, name="half-cold") as half:
         damoctl("policy", "apply", "cold", "--shadow")
-        for _ in range(SHADOW_S // 10):
+        for _ in range(shadow_s // 10):
             time.sleep(10)
             shown = show("cold")
             note(f"shadow.{ops}", would=shown["would_touch"][0]["sz_bytes"], stats=schemes(shown), idle=half.idle())
         before = vmstat()
         damoctl("policy", "apply", "cold")
-        for _ in range(LIVE_S // 20):
+        for _ in range(live_s // 20):
             time.sleep(20)
             note(
                 f"live.{ops}",
@@ -216,8 +215,9 @@ def monitor() -> None:
         )
         (OUT / "monitor.access").write_text(damoctl("report", "access"))
         damoctl("policy", "disable", "monitor")
-        records = [str(path) for path in Path("/var/lib/damod/records").rglob("*.data")]
-        (OUT / "monitor.record").write_text(damoctl("report", "record_info", "--input", records[0]))
+        record = Path("/var/lib/damod/records/monitor/damon.data")
+        wait(lambda: True if record.exists() else None, "the record is sealed", 60)
+        (OUT / "monitor.record").write_text(damoctl("report", "record_info", "--input", str(record)))
 
 
 # An emulated processor takes twenty times as long for everything, so what a policy may take of one is scaled by that:
@@ -283,7 +283,7 @@ def lru_sort() -> None:
                 if sorted_by_damon:
                     policy("20-lru-sort.d/50-guest", SLOW_LRU_SORT)
                     damoctl("policy", "enable", "lru-sort")
-                    for _ in range(12):
+                    for _ in range(9):
                         time.sleep(20)
                         note("lru.sorting", stats=schemes(show("lru-sort")), free=meminfo()["MemFree"], **vmstat(*LRU))
                 else:
