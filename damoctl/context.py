@@ -56,5 +56,10 @@ class Context:
     def print_json(self, value: Any) -> None:
         """The machine's twin of an answer."""
         import json
+        from itertools import islice
 
-        self.stdout.write(json.dumps(value, indent=4) + "\n")
+        # Piece by piece: the text of a large picture is several times the picture.
+        pieces = json.JSONEncoder(indent=4).iterencode(value)
+        while block := "".join(islice(pieces, 4096)):
+            self.stdout.write(block)
+        self.stdout.write("\n")

@@ -63,7 +63,8 @@ def run(argv: Sequence[str], ctx: Context) -> int:
     from damod.access import measure, select
     from damod.records import convert
     from damod.records.adjust import Adjusted
-    from damod.records.reader import as_lists, open_record
+    from damod.records.file import as_lists
+    from damod.records.reader import open_record
 
     selection = options.selection(given, measure.DEFAULT_WEIGHTS)
 

@@ -325,7 +325,9 @@ def _check(args: argparse.Namespace, ctx: Context) -> int:
     if args.file == ["-"]:
         import sys
 
-        documents = [of_texts("policy", [("<stdin>", sys.stdin.read())])]
+        from damod.policy.text import MAX_BYTES
+
+        documents = [of_texts("policy", [("<stdin>", sys.stdin.read(MAX_BYTES + 1))])]
     elif args.file:
         from pathlib import Path
 

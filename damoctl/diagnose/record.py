@@ -11,7 +11,7 @@ from statistics import median
 from damoctl.diagnose.finding import Finding
 from damoctl.diagnose.monitoring import NEARLY
 from damod import units
-from damod.records.reader import RecordFile
+from damod.records.file import RecordFile
 from damod.records.writer import PART
 
 FEW = 20

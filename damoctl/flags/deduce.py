@@ -14,6 +14,8 @@ from damoctl.flags.table import OPS
 from damod.errors import NotFound, UsageError
 from damod.near import near
 
+# damod takes frames of a MiB, so nothing larger could be sent to it; compact JSON is a fraction of its text in a file.
+_MAX_CHARACTERS = 4 << 20
 KEYWORDS = ("paddr", "vaddr", "fvaddr", "ongoing")
 
 
@@ -42,11 +44,12 @@ def _yaml(text: str, where: str) -> Any:
         """YAML without the surprises of version 1.1: no `on`, no 1:30, no 012; a key twice is an error."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            keys = [key.value for key, _ in node.value]
-            twice = next((key for index, (key, _) in enumerate(node.value) if key.value in keys[:index]), None)
-            if twice is not None:
-                mark = twice.start_mark
-                raise UsageError(f"{where}:{mark.line + 1}:{mark.column + 1}: key {twice.value!r} is there twice")
+            seen = set()
+            for key, _ in node.value:
+                if str(key.value) in seen:
+                    mark = key.start_mark
+                    raise UsageError(f"{where}:{mark.line + 1}:{mark.column + 1}: key {key.value!r} is there twice")
+                seen.add(str(key.value))
             found: dict[Any, Any] = super().construct_mapping(node, deep)
             return found
 
@@ -61,17 +64,45 @@ def _yaml(text: str, where: str) -> Any:
 
         Plain.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
     try:
-        return yaml.load(text, Loader=Plain)
+        loader = Plain(text)
+        root = loader.get_single_node()
+        _without_aliases(root, where)
+        return None if root is None else loader.construct_document(root)
+    except RecursionError:
+        raise UsageError(f"{where}: nested too deeply to be a set-up") from None
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise UsageError(f"{where}{at}: this is not YAML: {exc.problem}") from exc
+    except (yaml.YAMLError, ValueError, LookupError) as exc:  # also a tag that its value belies, as in !!bool maybe
+        raise UsageError(f"{where}: this is not YAML: {' '.join(str(exc).split())}") from exc
+
+
+def _without_aliases(root: Any, where: str) -> None:
+    """UsageError for an alias: a few lines of aliases of aliases are more values than any memory holds."""
+    seen: set[int] = set()
+    nodes = [] if root is None else [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            mark = node.start_mark
+            raise UsageError(
+                f"{where}:{mark.line + 1}:{mark.column + 1}: aliases (*name) of this are not taken",
+                hint="write the value where it counts",
+            )
+        seen.add(id(node))
+        if node.id == "sequence":
+            nodes += node.value
+        elif node.id == "mapping":
+            nodes += [part for pair in node.value for part in pair]
 
 
 def parse_document(text: str, where: str) -> Any:
     """JSON or YAML text as plain values. Raises UsageError with the place."""
     import json
 
+    if len(text) > _MAX_CHARACTERS:
+        raise UsageError(f"{where}: more than {_MAX_CHARACTERS:,} characters; this is no set-up")
     stripped = text.lstrip()
     if stripped[:1] in ("{", "["):
         try:
@@ -80,6 +111,10 @@ def parse_document(text: str, where: str) -> Any:
             if where.endswith((".yaml", ".yml")):
                 return _yaml(text, where)
             raise UsageError(f"{where}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}") from exc
+        except RecursionError:
+            raise UsageError(f"{where}: nested too deeply to be a set-up") from None
+        except ValueError as exc:
+            raise UsageError(f"{where}: this is not JSON: {exc}") from exc
     return _yaml(text, where)
 
 
@@ -90,11 +125,12 @@ def _looks_like_text(word: str) -> bool:
 def read_document(word: str) -> Any:
     """The document that a word is, names, or (for ``-``) that comes on standard input."""
     if word == "-":
-        return parse_document(sys.stdin.read(), "standard input")
+        return parse_document(sys.stdin.read(_MAX_CHARACTERS + 1), "standard input")
     if _looks_like_text(word):
         return parse_document(word, "the given text")
     try:
-        return parse_document(Path(word).read_text(encoding="utf-8"), word)
+        with Path(word).open(encoding="utf-8") as file:
+            return parse_document(file.read(_MAX_CHARACTERS + 1), word)
     except FileNotFoundError as exc:
         raise NotFound(
             f"{word} is neither a file nor JSON or YAML text", hint="give a file name, the text itself, or -"

@@ -175,6 +175,8 @@ Access rates: `5%`, `3 samples`, `50hz` (at the context's sampling interval). Ag
   `memcg_path` as null, and sizes that three decimals cannot hold with six or as bytes.
 - `args damon --raw` prints numbers in each field's own unit, so that they can be read back.
 - Nothing is ignored: what contradicts, or has no effect beside a whole spec, is an error.
+- A whole spec as text has at most 4 MiB, and as YAML neither aliases (`*name`) nor a key twice; `--nr_*` options
+  make at most 4,096 items. None of these is larger than what damod would take.
 """
 
 

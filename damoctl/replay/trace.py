@@ -232,12 +232,12 @@ def compile_trace(
         hot = seen > 0
         raws.append(_Raw(owner, start_ns, end_ns, snapshot.sample_us, snapshot.aggr_us, low[hot], high[hot], seen[hot]))
     if not raws:
-        had = f"; it has {', '.join(others)}" if others else ""
+        had = f"; it has {', '.join(_few(others))}" if others else ""
         raise NotFound(f"the record has nothing of what is to be replayed{had}", hint="damoctl report record_info")
     if not any(len(raw.low) for raw in raws):
         raise NoData("nothing was accessed in what is to be replayed", hint="`damoctl report heatmap` shows a record")
     offset = choice.times_ns[0] if choice.times_ns else 0
-    return _numbered(raws, {owner: made.get() for owner, made in unions.items()}, ids, offset, list(others), np)
+    return _numbered(raws, {owner: made.get() for owner, made in unions.items()}, ids, offset, _few(others), np)
 
 
 def _wanted(series: Series, choice: Choice) -> bool:
@@ -249,6 +249,12 @@ def _wanted(series: Series, choice: Choice) -> bool:
             (choice.target_id, series.target_id),
         )
     )
+
+
+def _few(names: Iterable[str]) -> list[str]:
+    """The first names, and how many there are beyond."""
+    found = list(names)
+    return found if len(found) <= 8 else [*found[:8], f"{len(found) - 8:,} more"]
 
 
 def _name(key: tuple[int, int, int]) -> str:
@@ -299,7 +305,9 @@ def _numbered(
         latest[raw.owner] = end_ns
         samples = max(raw.aggr_us // raw.sample_us, 1) if raw.sample_us and raw.aggr_us else most
         sample_ns = raw.sample_us * 1000 or max((end_ns - start_ns) // samples, 1)
-        slots = max(round((end_ns - start_ns) / sample_ns), 1)
+        # What a damaged record may say is cut to what still multiplies within 64 bits; nobody touches so often.
+        samples = min(samples, 2**31 - 1)
+        slots = min(max(round((end_ns - start_ns) / sample_ns), 1), 2**30)
         passes = np.maximum((np.minimum(raw.seen, samples) * slots * 2 + samples) // (2 * samples), 1)
         steps.append(Step(numbers[raw.owner], start_ns, end_ns, slots, first, last, passes))
     targets = [Target(*ids[owner], *unions[owner], touched[owner].get()) for owner in ids]

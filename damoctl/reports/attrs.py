@@ -6,7 +6,6 @@ that the hits are of, and the layout.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from damod.access.record import Record
 from damod.access.select import take
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, NoData, UsageError
+from damod.records import side
 
 WEIGHTS = (100, 100, 0)
 """Of weighted probe hits, age (us) and size (bytes) in the temperature."""
@@ -94,10 +94,10 @@ def beside(path: str) -> Probed | None:
     file = Path(f"{path}.kdamonds")
     if path == "-" or not file.is_file():
         return None
+    found = side.read(file, "kdamonds")
     try:
-        found = json.loads(file.read_bytes())
         return of_kdamonds(found["kdamonds"] if isinstance(found, dict) else found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+    except (KeyError, TypeError, AttributeError) as exc:
         raise BadRecord(f"{file} is damaged: {exc}") from exc
 
 

@@ -5,16 +5,15 @@ The numbers are in the side file `<record>.mem_footprint`, one entry per second 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from damoctl.reports.spread import Look, Values, lines
 from damod import units
-from damod.errors import BadRecord, NotAllowed, NotFound
+from damod.errors import BadRecord
+from damod.records import side
 
 METRICS = ("vsz", "rss", "sys_used")
 _PAGE = 4096
@@ -22,19 +21,7 @@ _PAGE = 4096
 
 def read(path: str) -> list[Mapping[str, Any]]:
     """The entries of a side file. Raises NotFound, NotAllowed or BadRecord."""
-    try:
-        with Path(path).open("rb") as file:
-            found = json.load(file)
-    except FileNotFoundError as exc:
-        raise NotFound(
-            f"no footprints {path}: there is no such file", hint="damoctl record writes them beside each record"
-        ) from exc
-    except PermissionError as exc:
-        raise NotAllowed(f"reading {path} is not allowed to you") from exc
-    except OSError as exc:
-        raise BadRecord(f"reading {path} failed: {exc.strerror or exc}") from exc
-    except (ValueError, RecursionError) as exc:
-        raise BadRecord(f"{path} is damaged: it is no JSON ({exc})") from exc
+    found = side.read(path, "footprints", "damoctl record writes them beside each record")
     if not isinstance(found, list):
         raise BadRecord(f"{path} is JSON but no list of footprints")
     return found

@@ -10,9 +10,12 @@ from typing import NamedTuple
 
 from damoctl.reports.box import Box
 from damod.access.record import Record
+from damod.errors import UsageError
 
 # Filters that the kernel evaluates page by page, so that only a part of a region may pass.
 PAGE_FILTERS = ("anon", "active", "memcg", "young", "hugepage_size", "unmapped")
+
+_MOST_CHARACTERS = 2000
 
 
 class Facts(NamedTuple):
@@ -201,10 +204,14 @@ def apply_edits(
     """The templates after all ``--format set|append`` in order. damo (`compat`) begins no line for what it appends.
 
     `legend` ends the snapshot head and names the columns of regions.
+
+    UsageError for a template that no screen has room for.
     """
     for action, position, template in edits:
         if action == "set" and position == "region":
             # The legend explains the columns of the style's own regions.
             found = found._replace(snapshot_head=found.snapshot_head.removesuffix(f"\n{legend}"))
         found = found.edited(action, position, template, between="" if compat else "\n")
+        if len(getattr(found, position)) > _MOST_CHARACTERS:
+            raise UsageError(f"--format {action} {position}: a template of more than {_MOST_CHARACTERS:,} characters")
     return found

@@ -19,6 +19,8 @@ EVENTS = (
 )  # fmt: skip
 HEADER = "damo_report_trace_output_"
 MAX_COLS = 100
+# Characters of a line; the kernel's own buffer for one is not larger, and Python reads no longer numbers.
+MAX_LINE = 4096
 _LINE = re.compile(
     r"\s*(?P<task>\S.*?)(?P<gap>\s+|-)(?P<pid>\d+(?:/\d+)?|x+)\s+(?:(?:\[\d+\]|x+)\s+)?(?:[.\w]{4,6}\s+)?"
     r"(?P<time>\d+\.\d+):\s+(?:damon:)?(?P<name>damo\w+):\s*(?P<text>.*?)\s*"
@@ -69,7 +71,7 @@ def _number(text: str) -> int | str:
 
 def parse(line: str) -> Event | None:
     """The event of a line of `perf script` or `trace-cmd report`; None if it has none of DAMON's."""
-    match = _LINE.fullmatch(line)
+    match = _LINE.fullmatch(line) if len(line) <= MAX_LINE else None
     if match is None:
         return None
     pid = match["pid"].split("/")[-1]

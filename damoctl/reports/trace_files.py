@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from damod.errors import BadRecord, NotAllowed, NotFound
 
@@ -50,11 +51,12 @@ def _is_text(head: bytes) -> bool:
     return bool(head) and b"\0" not in head and head.lstrip()[:1] not in (b"[", b"{") and head[:1] != b"\x78"
 
 
-def _text(file: Iterator[str], name: str) -> Iterator[str]:
-    from damoctl.reports.trace import parse
+def _text(file: IO[str], name: str) -> Iterator[str]:
+    from damoctl.reports.trace import MAX_LINE, parse
 
     found = False
-    for line in file:
+    # A line without end comes in pieces, none of which is an event.
+    while line := file.readline(MAX_LINE + 2):
         bare = line.rstrip("\n")
         found = found or parse(bare) is not None
         yield bare

@@ -5,13 +5,13 @@ The file has the mappings of each process over time (formats.md 4.6); a name hol
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damod.errors import BadRecord
+from damod.records import side
 
 if TYPE_CHECKING:
     from damoctl.reports.heatmap import Map
@@ -27,14 +27,14 @@ def read(record: str, target_id: int | None) -> list[Named]:
     path = Path(f"{record}.vmas")
     if not path.is_file():
         return []
+    entries = side.read(path, "mappings")
     try:
-        entries = json.loads(path.read_bytes())
         by_pid: dict[Any, set[Named]] = {}
         for entry in entries:
             for process in entry["procvmas"]:
                 found = by_pid.setdefault(process["pid"], set())
                 found |= {(int(vma["start"]), int(vma["end"]), str(vma["name"])) for vma in process["vmas"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise BadRecord(f"{path} is damaged: {exc}") from exc
     chosen = by_pid.get(target_id) or (next(iter(by_pid.values())) if len(by_pid) == 1 else set())
     return joined(sorted(chosen))

@@ -1,7 +1,7 @@
 """What was seen of one target so far, in bounded memory.
 
 A live view goes on for days, so that old snapshots are thinned: each time the budget is used up, every other snapshot
-of the older half goes. Ages tell what was in the gaps (`reports.heatmap.cut_in_strips`), so that old times get coarser
+of the older half goes. Ages tell what was in the gaps (`reports.canvas.cut_in_strips`), so that old times get coarser
 and not empty. A recording is thinned evenly instead.
 """
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from damoctl.reports.canvas import Canvas, cut_in_strips
 from damoctl.reports.frames import Floats
-from damoctl.reports.heatmap import Canvas, cut_in_strips
 from damoctl.watch.history import History
 from damoctl.watch.view import View
 

@@ -20,7 +20,8 @@ from damoctl.watch.source import Seen, Update
 from damoctl.watch.text import size
 from damod.access.snapshot import Snapshot
 from damod.errors import BadRecord, NoData, NotAllowed, NotFound
-from damod.records.reader import RecordFile, open_record
+from damod.records.file import RecordFile
+from damod.records.reader import open_record
 
 if TYPE_CHECKING:
     from damoctl.context import Context

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
 from damod.records import batch
-from damod.records.reader import RecordFile
+from damod.records.file import RecordFile
 from damod.records.schema import Series
 from damod.records.writer import ROWS_PER_BATCH
 
@@ -63,10 +63,10 @@ class Adjusted(RecordFile):
         self.warnings = list(self._source.warnings)
         held = merge(*(self._held(series) for series in self._source.series), key=lambda item: item.order)
         for group in batch.groups(held, ROWS_PER_BATCH):
-            yield batch.build(group).select(list(columns))
+            yield batch.build(group, columns)
 
     def _held(self, series: Series) -> Iterator[batch.Held]:
-        found: Iterable[Snapshot] = (one for whose, one in self._source.aggregations() if whose.key == series.key)
+        found: Iterable[Snapshot] = (one for _, one in self._source.aggregations(series))
         for change in self._changes:
             found = change(found)
         for snapshot in found:

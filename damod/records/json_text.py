@@ -101,11 +101,16 @@ class Window:
         if not self.peek():
             raise self.truncated()
         while True:
+            text, begin = self._text, self._at
+            if len(text) - begin > MAX_VALUE:  # not one more is made into objects
+                text, begin = text[begin : begin + MAX_VALUE + 1], 0
             try:
-                value, end = self._decode(self._text, self._at)
+                value, end = self._decode(text, begin)
+                end += self._at - begin
             except (json.JSONDecodeError, RecursionError) as exc:
-                at = getattr(exc, "pos", self._at)
-                if at < len(self._text) - _TAIL or isinstance(exc, RecursionError):
+                place = getattr(exc, "pos", begin)
+                at = place + self._at - begin
+                if place < len(text) - _TAIL or isinstance(exc, RecursionError):
                     raise self.bad("no JSON", at) from exc
                 if len(self._text) - self._at > max(most, 1 << 20):
                     raise self.bad(f"a value of more than {most:,} characters") from exc

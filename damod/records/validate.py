@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from damod.records.reader import RecordFile
+from damod.records.file import RecordFile
 
 Range = tuple[int, int]
 

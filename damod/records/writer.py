@@ -12,104 +12,32 @@ created with O_EXCL and never through a link, since the directory may belong to 
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import fcntl
 import io
 import json
 import os
 import uuid
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from damod.access.snapshot import Snapshot
-from damod.errors import BadRecord, Conflict, DamodError, DiskFull, NotAllowed, NotFound
+from damod.errors import Conflict, DamodError
 from damod.records import batch, crc, schema
 from damod.records.batch import Held
+from damod.records.directory import Directory, refused
+from damod.records.parquet import write_parquet
 from damod.records.schema import RecordMeta, Series
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 PART = ".part"
 OLD = ".old"
 ROWS_PER_BATCH = 1 << 16
 """A batch is written when it has so many rows; so no batch of ours is larger than a few MiB."""
-ROWS_PER_GROUP = 1 << 17
-
-
-def refused(exc: OSError, attempt: str) -> DamodError:
-    """The error that tells of an OSError met while writing."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(
-            f"{attempt} failed: no space left", hint="what was recorded before is whole; make room", errno=exc.errno
-        )
-    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return NotAllowed(f"{attempt} failed: {exc.strerror}", errno=exc.errno)
-    if exc.errno == errno.ELOOP:
-        return NotAllowed(f"{attempt} failed: it is a symbolic link, which is not followed", errno=exc.errno)
-    if exc.errno == errno.ENOENT:
-        return NotFound(f"{attempt} failed: {exc.strerror}", errno=exc.errno)
-    return DamodError(f"{attempt} failed: {exc.strerror or exc}", errno=exc.errno)
-
-
-class Directory:
-    """A directory by handle. `fd` is borrowed from the caller or, for a path, opened and owned."""
-
-    def __init__(self, where: int | str | Path) -> None:
-        self._owned = not isinstance(where, int)
-        if isinstance(where, int):
-            self.fd = where
-            return
-        try:
-            self.fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as exc:
-            raise refused(exc, f"opening directory {where}") from exc
-
-    def create(self, name: str, mode: int) -> int:
-        """A new file, open for reading and writing, with exactly that mode. Raises FileExistsError and OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(name, flags, mode & 0o777, dir_fd=self.fd)
-        os.fchmod(handle, mode & 0o777)
-        return handle
-
-    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """A regular file that is there, never through a link nor waiting for a pipe's other end. Raises OSError."""
-        import stat
-
-        handle = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self.fd)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise OSError(errno.EINVAL, "not a regular file", name)
-        return handle
-
-    def exists(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def rename(self, old: str, new: str) -> None:
-        os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-
-    def unlink(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self.fd)
-
-    def sync(self) -> None:
-        """Make creations and renames last; file systems that cannot are fine."""
-        with contextlib.suppress(OSError):
-            os.fsync(self.fd)
-
-    def close(self) -> None:
-        if self._owned and self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 class _Sink(io.RawIOBase):
@@ -376,137 +304,3 @@ def seal(
             if handle >= 0:
                 os.close(handle)
         where.close()
-
-
-def write_parquet(
-    handle: int, meta: RecordMeta, batches: Iterator[pa.RecordBatch], *, series: Callable[[], Sequence[Series]]
-) -> int:
-    """Write a whole Parquet file into an open file; how many rows. `series` is asked after the last batch.
-
-    How columns are encoded is tried out on the first rows. Raises OSError.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    held = _up_to(batches, ROWS_PER_GROUP)
-    plain = schema.access_schema()
-    file = _Summed(handle)
-    writer = pq.ParquetWriter(
-        file,
-        plain,
-        version="2.6",
-        compression="zstd",
-        compression_level=3,
-        **_encodings(pa.Table.from_batches(held, plain)),
-    )
-    rows = 0
-    groups = []
-    done = False
-    try:
-        while held:
-            table = pa.Table.from_batches(held, plain)
-            writer.write_table(table, row_group_size=max(table.num_rows, 1))
-            groups.append(file.take())
-            rows += table.num_rows
-            held = _up_to(batches, ROWS_PER_GROUP)
-        facts = replace(meta, series=tuple(series())).to_json()
-        writer.add_key_value_metadata(
-            {schema.METADATA_KEY: facts, schema.GROUPS_KEY: json.dumps(groups), schema.CRC_KEY: crc.BLANK}
-        )
-        done = True
-    finally:
-        if done:
-            writer.close()
-        else:
-            with contextlib.suppress(Exception):
-                writer.close()
-    place, footer = parquet_footer(handle)
-    os.pwrite(handle, crc.stamp(footer), place)
-    return rows
-
-
-class _Summed(io.RawIOBase):
-    """An open file to append to, which knows the check sum of what was written since it was last asked."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-        self._begin = self._at = 0
-        self._crc = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        self._crc = zlib.crc32(view, self._crc)
-        size = len(view)
-        while view:
-            view = view[os.write(self._handle, view) :]
-        self._at += size
-        return size
-
-    def take(self) -> tuple[int, int, int]:
-        """Where what was written begins and ends, and its CRC-32; the next asks for what comes after."""
-        taken = (self._begin, self._at, self._crc)
-        self._begin, self._crc = self._at, 0
-        return taken
-
-
-def parquet_footer(handle: int) -> tuple[int, bytes]:
-    """Where the footer of an open Parquet file begins, and the footer. Raises BadRecord."""
-    size = os.fstat(handle).st_size
-    end = os.pread(handle, 8, max(size - 8, 0))
-    length = int.from_bytes(end[:4], "little")
-    if end[4:] != b"PAR1" or length > size - 12:
-        raise BadRecord("it does not end as a Parquet file does")
-    return size - 8 - length, os.pread(handle, length, size - 8 - length)
-
-
-def _up_to(batches: Iterator[pa.RecordBatch], rows: int) -> list[pa.RecordBatch]:
-    """The next batches with together at least that many rows, if there are."""
-    found: list[pa.RecordBatch] = []
-    have = 0
-    for more in batches:
-        found.append(more)
-        have += more.num_rows
-        if have >= rows:
-            break
-    return found
-
-
-# Where boundaries rest, plain values repeat and compress best; where they move, bytes of equal weight side by side do;
-# ages that count on are small differences. What is best for a workload, its first rows tell (docs/performance.md).
-_CANDIDATES: Mapping[str, Sequence[str]] = {
-    "start": ("PLAIN", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"),
-    "end": ("PLAIN", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED"),
-    "nr_accesses": ("BYTE_STREAM_SPLIT", "PLAIN"),
-    "age": ("DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT", "PLAIN"),
-    "sz_filter_passed": ("PLAIN", "BYTE_STREAM_SPLIT"),
-}
-
-
-def _encodings(sample: pa.Table) -> dict[str, Any]:
-    """Arguments of ParquetWriter: the smallest encoding for each column of the sample; dictionaries for the others."""
-    import pyarrow.parquet as pq
-
-    chosen = {}
-    for name, candidates in _CANDIDATES.items():
-        sizes = {}
-        for encoding in candidates:
-            buffer = io.BytesIO()
-            pq.write_table(
-                sample.select([name]),
-                buffer,
-                compression="zstd",
-                compression_level=3,
-                use_dictionary=False,
-                column_encoding={name: encoding},
-                write_statistics=False,
-            )
-            sizes[encoding] = buffer.tell()
-        chosen[name] = min(sizes, key=lambda encoding: sizes[encoding])
-    others = [column.name for column in schema.COLUMNS if column.name not in chosen and column.name != "probe_hits"]
-    return {"use_dictionary": others, "column_encoding": chosen}

@@ -155,6 +155,28 @@ def test_stats_move(damon: Damon) -> None:
     assert int(damon.read(f"{stats}/sz_tried")) >= int(damon.read(f"{stats}/nr_tried")) * 4096
 
 
+def test_virtual_memory_is_counted_by_page(damon: Damon, spawn: Spawn) -> None:
+    """A scheme that counts a process's memory and has a page filter tells what passed it, from 6.18."""
+    damon.slots(1)
+    at = damon.configure(0, ops="vaddr", pids=[spawn().pid])
+    filters, stats = f"{at}/schemes/0/ops_filters", f"{at}/schemes/0/stats"
+    if damon.tree.exists(filters):
+        damon.write(f"{filters}/nr_filters", 1)
+        for name, value in (("type", "anon"), ("matching", "Y"), ("allow", "Y")):
+            damon.write(f"{filters}/0/{name}", value)
+    damon.start(0)
+
+    def counted(name: str) -> int:
+        assert damon.command(0, "update_schemes_stats") == ""
+        return int(damon.read(f"{stats}/{name}")) if damon.tree.exists(f"{stats}/{name}") else 0
+
+    if damon.tree.exists(f"{at}/addr_unit"):
+        damon.wait(lambda: counted("sz_ops_filter_passed") > 0, "pages pass the filter")
+    else:
+        damon.wait(lambda: counted("nr_tried") > 0, "regions are tried")
+        assert counted("sz_ops_filter_passed") == 0
+
+
 def test_nr_kdamonds_is_fixed_while_one_runs(damon: Damon) -> None:
     """While any kdamond runs, nr_kdamonds is EBUSY, whatever the number, and the slots stay."""
     damon.slots(2)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from damod.access.record import Intervals, Record
 from damod.access.snapshot import Regions, Snapshot
 from damod.records.adjust import Adjusted, joined
-from damod.records.reader import _Columns, as_lists
+from damod.records.file import as_lists
+from damod.records.kinds import Columns
 
 
 @st.composite
@@ -77,7 +78,7 @@ def test_skip_and_intervals() -> None:
             for at in range(5)
         ],
     )  # fmt: skip
-    adjusted = Adjusted(_Columns([record, record], "x", "json"), aggr_us=200_000, skip=1)
+    adjusted = Adjusted(Columns([record, record], "x", "json"), aggr_us=200_000, skip=1)
     for one in adjusted.records():
         assert one.intervals == Intervals(5_000, 200_000)
         assert [item.regions.nr_accesses for item in one.snapshots] == [[3], [7]]

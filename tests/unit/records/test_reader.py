@@ -18,7 +18,7 @@ import pytest
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, DamodError, NotAllowed, NotFound
-from damod.records import convert, open_record, reader
+from damod.records import convert, kinds, open_record
 from damod.records.schema import COLUMNS, RecordMeta
 from damod.records.writer import RecordWriter
 from tests.shared import shared
@@ -86,7 +86,7 @@ def test_columns_and_batches(tmp_path: Path) -> None:
 def test_no_aggregation_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However rows are grouped in the file, batches end with an aggregation and hold all rows."""
     path = write(tmp_path, 0, 10)
-    monkeypatch.setattr(reader, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(kinds, "ROWS_PER_BATCH", 7)
     with open_record(path) as record:
         sizes = [rows.num_rows for rows in record.batches(["start"])]
     assert sum(sizes) == 400
@@ -227,9 +227,9 @@ def test_damaged_parquet(tmp_path: Path) -> None:
 
 def test_a_damaged_part_of_a_parquet_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one row group damaged the others are read, and a warning says so."""
-    from damod.records import writer
+    from damod.records import parquet
 
-    monkeypatch.setattr(writer, "ROWS_PER_GROUP", 80)
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 80)
     path = write(tmp_path, 0, 6)
     column = pq.ParquetFile(path).metadata.row_group(1).column(12)
     with path.open("r+b") as file:
