@@ -131,7 +131,7 @@ def test_idle_memory_is_paged_out(tmp_path: Path) -> None:
     sections = ("reclaim", "lru-sort", "monitor", "shadow-paddr")
     session = run(tmp_path / "out", ("768M,cpus=0-1",), *sections, timeout_s=1400)
     row = session.last("reclaim")
-    assert row["idle"][1] >= 32 * MIB and row["hot"] == [32 * MIB, 0], row
+    assert row["idle"][1] >= 16 * MIB and row["hot"] == [32 * MIB, 0], row
     assert session.last("lru.burst")["policy"] and session.last("lru.sorting")["stats"][1]["sz_applied"] > 0
     assert session.last("monitor")["kdamond"] < 0.5
     assert session.result.complaints == []

@@ -258,7 +258,7 @@ kdamonds:
     - quotas: {time_ms: 200ms}
     - quotas: {time_ms: 200ms}
 """
-WORTH_MIB = 32
+WORTH_MIB = 16
 
 
 def reclaim() -> None:
