@@ -25,10 +25,10 @@ EXAMPLES: dict[str, str] = {
   damoctl report damon                kdamonds, what they do and did
 """,
     "report access": """\
-  damoctl report access                                what is hot and cold now, coldest first
+  damoctl report access                                what is hot and what is cold, now
   damoctl report access --input damon.data             a record's snapshots
   damoctl report access --access_rate 50% max --style temperature-sz-hist
-  damoctl report access --region_box --kdamond 1
+  damoctl report access --region_box --sort_regions_by temperature
 """,
     "report damon": """\
   damoctl report damon                                 kdamonds as they run

@@ -6,6 +6,7 @@ The DAMON options themselves come from the table in damoctl.flags, not from here
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import NoReturn
@@ -17,8 +18,8 @@ _WIDTH = 100
 
 
 def _folded(about: str) -> Iterator[str]:
-    """Lines that are too long go on below themselves; empty ones stay."""
-    for line in about.split("\n"):
+    """Paragraphs filled anew; indented lines stay lines, and go on below themselves where they are too long."""
+    for line in re.sub(r"(?<=\S)\n(?=\S)", " ", about).split("\n"):
         indent = " " * (len(line) - len(line.lstrip()))
         yield from textwrap.wrap(line, _WIDTH, subsequent_indent=indent) or [""]
 

@@ -70,14 +70,14 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
-    from damod.daemon import methods
+    from damod.daemon import methods, policy_methods, record_methods
     from damod.daemon.service import Service
     from damod.rpc.registry import Registry
 
     log.setup(settings.log_level)
     # The watchdog ends a daemon that hangs with SIGABRT; then the journal has where each thread was.
     faulthandler.enable()
-    await Service(settings, open_kernel(settings), Registry.of(methods), reread).run()
+    await Service(settings, open_kernel(settings), Registry.of(methods, policy_methods, record_methods), reread).run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -123,7 +123,7 @@ class DiskFull(DamodError):
 
 
 class NoMemory(DamodError):
-    """What was asked for needs more memory than there is, or than was allowed; nothing was allocated."""
+    """What was asked for needs more memory than there is, or than was allowed."""
 
     code = "no-memory"
     exit_status = 15

@@ -16,6 +16,9 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from types import TracebackType
 
+from damoctl.complete import complete
+from damoctl.verbs import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
@@ -285,6 +288,21 @@ def _differences(step: Step, status: int, output: str) -> list[str]:
     if re.fullmatch(wanted, output):
         return []
     return [f"{where}shown:\n" + "\n".join(step.expected) + f"\nreally:\n{output}"]
+
+
+def check_words(words: list[str], where: str) -> None:
+    """A command line as documents abbreviate it: `...`, `|`, <placeholders> and NAMES are anything."""
+    while words and words[0].startswith("--"):
+        words = words[2:] if words[0] in ("--socket", "--color") else words[1:]
+    if not words or words[0] in ("...", "<command>", "COMMAND"):
+        return
+    for name in words[0].split("|"):
+        assert name in COMMANDS, where
+    for at, word in enumerate(words):
+        option = re.match(r"--[\w-]+", word)
+        if option and option[0] not in ("--help", "--json", "--socket", "--color"):
+            name = option[0]
+            assert name in complete([words[0].split("|")[0], *words[1:at], name]), f"{where}: no option {name}"
 
 
 def main() -> None:

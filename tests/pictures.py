@@ -12,7 +12,7 @@ from pathlib import Path
 
 from damod.access.snapshot import Snapshot
 from damod.kernel import ring
-from damod.kernel.ring import Aggregations
+from damod.kernel.aggregations import Aggregations
 from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.kernel import SimKernel
 from damod.records.schema import RecordMeta

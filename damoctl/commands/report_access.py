@@ -276,7 +276,7 @@ class Source:
 
     def bulk(self, shown: Options, term: Term) -> bool:
         """Show the record(s) at the paths on columns, if they are large and columns can show them; False if not."""
-        if shown.compat or shown.as_json or shown.raw_form or all(_small(path) for path in self._paths):
+        if shown.compat or all(_small(path) for path in self._paths):
             return False
         from damod.records import lean
 
@@ -288,8 +288,10 @@ class Source:
                 return False
             found = bulk.outlines(source, shown)
             templates = bulk.layout(found, shown)
-            if not bulk.can(shown, templates):
+            if not bulk.can(shown, templates) or (bulk.tells_stats(shown, templates) and source.has_stats):
                 return False
+            if term.tty:
+                source.silence()
             term.write(bulk.render(source, found, templates, shown, term))
         return True
 

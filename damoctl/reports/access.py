@@ -42,7 +42,7 @@ def compute(records: Sequence[Record], options: Options, *, live: bool = False) 
     selection = options.selection
     # damo drops what it cannot tell of such records
     dropped = options.compat and not selection.temperatures
-    plain = options.raw_form or (options.as_json and not _is_distribution(options))
+    plain = options.raw_form or (options.as_json and not is_distribution(options))
     if not plain or (select.needs_intervals(selection) and not dropped):
         _check_intervals(records)
     found, totals = [], []
@@ -149,38 +149,43 @@ def _bounds(records: Sequence[Record], options: Options) -> dict[str, Bounds]:
 def render(report: Report, term: Term) -> Iterator[str]:
     """The lines of the report; an item may be a block of several lines."""
     options, templates = report.options, report.templates
-    if _is_distribution(options):
+    if is_distribution(options):
         yield from _distributions(report)
         return
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(report.records, raw=options.raw, totals=report.totals if options.compat else None)
+        of_all = report.totals if options.compat else None
+        yield from json_lines(_shown(report), raw=options.raw, totals=of_all, newest=options.newest)
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form
 
-        yield from raw_form(report.records, raw=options.raw, hits=options.attrs is not None)
+        yield from raw_form(_shown(report), raw=options.raw, hits=options.attrs is not None)
         return
     for record, totals in zip(report.records, report.totals, strict=True):
         view = RecordView(record, options, templates, color=term.color)
         if templates.record_head:
-            yield _block(templates.record_head, RECORD, view, options)
+            yield block(templates.record_head, RECORD, view, options)
         for index, (snapshot, total) in enumerate(zip(record.snapshots, totals, strict=True)):
             if index and not options.total_sz_only:
                 yield ""
             shown = SnapshotView(view, snapshot, total, report.bounds)
             if templates.snapshot_head:
-                yield _block(templates.snapshot_head, SNAPSHOT, shown, options)
+                yield block(templates.snapshot_head, SNAPSHOT, shown, options)
             if templates.region and len(snapshot.regions):
                 yield from _region_lines(templates.region, shown, options)
             if templates.snapshot_tail:
-                yield _block(templates.snapshot_tail, SNAPSHOT, shown, options)
+                yield block(templates.snapshot_tail, SNAPSHOT, shown, options)
         if templates.record_tail:
-            yield _block(templates.record_tail, RECORD, view, options)
+            yield block(templates.record_tail, RECORD, view, options)
 
 
-def _is_distribution(options: Options) -> bool:
+def _shown(report: Report) -> Iterator[tuple[Record, Sequence[Snapshot]]]:
+    return ((record, record.snapshots) for record in report.records)
+
+
+def is_distribution(options: Options) -> bool:
     """Whether JSON of a histogram or of percentiles is wanted; damo (`compat`) gives its regions all the same."""
     return options.as_json and not options.compat and options.style.endswith(("-sz-hist", "-percentiles"))
 
@@ -217,7 +222,7 @@ def _distributions(report: Report) -> Iterator[str]:
     yield json.dumps(found, indent=4)
 
 
-def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword]:
+def parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword]:
     """A template cut into literal text and keywords; what is no keyword of this position stays literal."""
     parts: list[str | Keyword] = []
     literal, at = "", 0
@@ -233,21 +238,21 @@ def _parts(template: str, keywords: Mapping[str, Keyword]) -> list[str | Keyword
     return [*parts, literal]
 
 
-def _block(template: str, keywords: Mapping[str, Keyword], view: RecordView | SnapshotView, options: Options) -> str:
+def block(template: str, keywords: Mapping[str, Keyword], view: RecordView | SnapshotView, options: Options) -> str:
     return "".join(
         part if isinstance(part, str) else part.show(view).ljust(options.min_chars.get(part.name, 0))
-        for part in _parts(template, keywords)
+        for part in parts(template, keywords)
     )
 
 
 def _region_lines(template: str, view: SnapshotView, options: Options) -> Iterator[str]:
     """One line per region, made column by column: each keyword formats all its values at once."""
-    parts = _parts(template, REGION)
+    found = parts(template, REGION)
     line = "".join(
         part.replace("%", "%%") if isinstance(part, str) else f"%-{options.min_chars.get(part.name, 0)}s"
-        for part in parts
+        for part in found
     )
-    columns = [part.show(view) for part in parts if isinstance(part, Keyword)]
+    columns = [part.show(view) for part in found if isinstance(part, Keyword)]
     if not columns:
         return iter([line % ()] * len(view.regions))
     return map(line.__mod__, zip(*columns, strict=True))

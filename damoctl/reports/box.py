@@ -56,8 +56,13 @@ def boxes(
         [into[0]] * count if column is None else rescaled(column, bound, into, scale)
         for column, bound, into, scale in zip(columns, bounds, box.ranges, box.scales, strict=True)
     )
+    for sides in zip(length, level, height, strict=True):
+        yield drawn(*sides, box, color=color)
+
+
+def drawn(columns: int, digit: int, rows: int, box: Box, *, color: bool) -> str:
+    """One box; one of several rows ends with a newline."""
     widest, tallest = box.ranges[0][1], box.ranges[2][1]
-    for columns_wide, digit, rows in zip(length, level, height, strict=True):
-        pad = " " * (widest - columns_wide) if box.align == "right" else ""
-        row = f"{pad}|{heat.run(digit, columns_wide, box.colorset, color=color)}|"
-        yield "\n".join([row] * rows) + ("\n" if tallest > 1 or box.newline else "")
+    pad = " " * (widest - columns) if box.align == "right" else ""
+    row = f"{pad}|{heat.run(digit, columns, box.colorset, color=color)}|"
+    return "\n".join([row] * rows) + ("\n" if tallest > 1 or box.newline else "")

@@ -72,24 +72,25 @@ class Chooser:
 
     def _rate_inside(self, frame: Frame, low: Fraction, high: Fraction) -> Flags:
         """Exact: each distinct (samples, intervals) is compared as a fraction once."""
-        triples = np.stack(
-            (frame.nr_accesses.astype(np.int64), frame.per_region(frame.sample_us), frame.per_region(frame.aggr_us))
-        )
-        if not triples.shape[1]:
+        samples = frame.nr_accesses
+        if not len(samples):
             return np.zeros(0, dtype=bool)
-        distinct, inverse = _distinct(triples)
-        fits = [low <= rate(*row, compat=self._compat) <= high for row in distinct.T.tolist()]
-        return np.asarray(np.array(fits)[inverse], dtype=bool)
 
+        def fits(*row: int) -> bool:
+            return low <= rate(*row, compat=self._compat) <= high
 
-def _distinct(columns: Ints) -> tuple[Ints, Ints]:
-    """The distinct columns of a matrix, and which of them each is; fast where all rows but the first are constant."""
-    if all((row == row[0]).all() for row in columns[1:]):
-        values, inverse = np.unique(columns[0], return_inverse=True)
-        rest = [np.full(len(values), row[0]) for row in columns[1:]]
-        return np.stack((values, *rest)), inverse
-    values, inverse = np.unique(columns, axis=1, return_inverse=True)
-    return values, inverse.reshape(-1)
+        sample, aggr = int(frame.sample_us[0]), int(frame.aggr_us[0])
+        same = (frame.sample_us == sample).all() and (frame.aggr_us == aggr).all()
+        if same and int(samples.min()) >= 0 and (most := int(samples.max())) < 1 << 16:
+            known: Flags = np.zeros(most + 1, dtype=bool)
+            there = np.flatnonzero(np.bincount(samples))
+            known[there] = [fits(count, sample, aggr) for count in there.tolist()]
+            return np.asarray(known[samples])
+        triples = np.stack(
+            (samples.astype(np.int64), frame.per_region(frame.sample_us), frame.per_region(frame.aggr_us))
+        )
+        distinct, inverse = np.unique(triples, axis=1, return_inverse=True)
+        return np.asarray(np.array([fits(*row) for row in distinct.T.tolist()])[inverse.reshape(-1)], dtype=bool)
 
 
 def _inside(column: Ints, ranges: Sequence[Range]) -> Flags:

@@ -139,6 +139,9 @@ class Source:
 
     name = ""
 
+    def silence(self) -> None:
+        """Tell no more how far reading got: what is written from now on goes to the same terminal."""
+
     def frames(self, need: Collection[str] = ALL, *, regions: bool = True) -> Iterator[Frame]:
         """The frames, with the columns of `need` (of `ALL`) beside `start`, `end`, `nr_accesses` and `end_ns`.
 
@@ -149,6 +152,11 @@ class Source:
     @property
     def has_more(self) -> bool:
         """Whether the recording tells of what frames have no column for: lost events or hits of probes."""
+        return False
+
+    @property
+    def has_stats(self) -> bool:
+        """Whether the recording has statistics of schemes."""
         return False
 
     def intervals(self, series: Series) -> Intervals | None:
@@ -188,9 +196,15 @@ class Held(Source):
 class Opened(Source):
     """A source over open record files, read again at each pass."""
 
-    def __init__(self, files: Sequence[RecordFile], progress: Callable[[int], None] = lambda rows: None) -> None:
-        """`progress` is told how many regions were just read."""
+    def __init__(
+        self,
+        files: Sequence[RecordFile],
+        progress: Callable[[int], None] = lambda rows: None,
+        silence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`progress` is told how many regions were just read, until `silence` is called."""
         self._progress = progress
+        self._silence = silence
         self.name = ", ".join(file.name for file in files)
         self._files = files
         self._known: dict[Series, Any] = {}
@@ -206,6 +220,13 @@ class Opened(Source):
     @property
     def has_more(self) -> bool:
         return any(file.lost or file.probes for file in self._files)
+
+    @property
+    def has_stats(self) -> bool:
+        return any(file.stats for file in self._files)
+
+    def silence(self) -> None:
+        self._silence()
 
     def _cut(self, rows: Mapping[str, Any], known: Mapping[Any, Any]) -> Iterator[Frame]:
         """One frame per series of a batch of rows."""

@@ -13,10 +13,14 @@ import numpy as np
 
 from damoctl.reports.canvas import heat_values
 from damoctl.reports.choose import cut
-from damoctl.reports.frames import Floats, Frame, Series, Source
+from damoctl.reports.frames import Floats, Frame, Ints, Series, Source
 
 if TYPE_CHECKING:
     from damoctl.reports.heatmap import Options
+
+
+# Pieces of regions that are summed at a time.
+_PIECES = 1 << 20
 
 
 class _Sheet:
@@ -28,26 +32,58 @@ class _Sheet:
         self.end, self.high = times[1], addresses[1]
         self.tall = max((times[1] - times[0]) // self.rows, 1)
         self.wide = max((addresses[1] - addresses[0]) // self.columns, 1)
-        self.heat: Floats = np.full(resol, np.nan)
+        self._sums: Floats = np.zeros(self.rows * self.columns)
+        self._some = np.zeros(self.rows * self.columns, dtype=bool)
 
-    def add(self, begin: int, finish: int, start: int, stop: int, value: float) -> None:
-        """Add a region to the pixels that it overlaps, or only touches at its end."""
-        if start >= self.high or stop <= self.low:
-            return
-        # cut towards zero, so that what ended up to one pixel before the first row takes heat from it
-        first, last = (int((time - self.begin) / self.tall) for time in (begin, finish))
-        left, right = (int((at - self.low) / self.wide) for at in (start, stop))
-        area = self.tall * self.wide
-        for row in range(max(first, 0), min(last, self.rows - 1) + 1):
-            at = self.begin + row * self.tall
-            time = min(finish, at + self.tall) - max(begin, at)
-            for column in range(max(left, 0), min(right, self.columns - 1) + 1):
-                place = self.low + column * self.wide
-                space = min(stop, place + self.wide) - max(start, place)
-                before = self.heat[row, column]
-                # in this order, for the last digit
-                sums = (0.0 if np.isnan(before) else float(before)) * area + value * time * space
-                self.heat[row, column] = sums / area
+    @property
+    def heat(self) -> Floats:
+        """NaN where nothing was added."""
+        return np.where(self._some, self._sums, np.nan).reshape(self.rows, self.columns)
+
+    def add(self, begin: Ints, finish: Ints, start: Ints, stop: Ints, value: Floats) -> None:
+        """Add regions to the pixels that they overlap, or only touch at their end, one after the other."""
+        inside = (start < self.high) & (stop > self.low)
+        begin, finish, start, stop = (column[inside] for column in (begin, finish, start, stop))
+        value = value[inside]
+
+        def spread(low: Ints, high: Ints, origin: int, size: int, count: int) -> tuple[Ints, Ints]:
+            # cut towards zero, so that what ended up to one pixel before the first row takes heat from it
+            first, last = (((at - origin) / size).astype(np.int64) for at in (low, high))
+            first = np.maximum(first, 0)
+            return first, np.maximum(np.minimum(last, count - 1) + 1 - first, 0)
+
+        first, tall = spread(begin, finish, self.begin, self.tall, self.rows)
+        left, wide = spread(start, stop, self.low, self.wide, self.columns)
+        ends = np.cumsum(tall * wide)
+        at = 0
+        while at < len(ends):
+            # At least one region, and as many more as there is room for.
+            until = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _PIECES, "right")), at + 1)
+            some = slice(at, until)
+            pieces = tall[some] * wide[some]
+            owner = np.repeat(np.arange(at, until), pieces)
+            number = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+            row, column = first[owner] + number // wide[owner], left[owner] + number % wide[owner]
+            moment, place = self.begin + row * self.tall, self.low + column * self.wide
+            time = np.minimum(finish[owner], moment + self.tall) - np.maximum(begin[owner], moment)
+            space = np.minimum(stop[owner], place + self.wide) - np.maximum(start[owner], place)
+            self._sum(row * self.columns + column, value[owner] * time * space)
+            at = until
+
+    def _sum(self, pixel: Ints, more: Floats) -> None:
+        """Add to pixels in this order, for the last digit: each time the sum is divided by the area and multiplied."""
+        area = float(self.tall * self.wide)
+        order = np.argsort(pixel, kind="stable")
+        counts = np.bincount(pixel)
+        counts = counts[counts > 0]
+        turn = np.arange(len(pixel)) - np.repeat(np.cumsum(counts) - counts, counts)
+        order = order[np.argsort(turn, kind="stable")]
+        at = 0
+        for count in np.bincount(turn).tolist():
+            now = order[at : at + count]
+            self._sums[pixel[now]] = (self._sums[pixel[now]] * area + more[now]) / area
+            at += count
+        self._some[pixel] = True
 
 
 def heats(
@@ -67,10 +103,12 @@ def heats(
         for sheet in sheets:
             shown = by_temperature(frame, (sheet.low, sheet.high), options.weights) if options.by_temperature else frame
             if options.df_passed and shown.passed is None:
-                values = [0.0] * len(shown.start)
+                values: Floats = np.zeros(len(shown.start))
             else:
-                values = heat_values(shown, known=False, df_passed=options.df_passed).tolist()
-            _draw(sheet, shown, values, before, known=known)
+                values = heat_values(shown, known=False, df_passed=options.df_passed)
+            if known:
+                values = values / (shown.per_region(shown.aggr_us) / 1_000_000)
+            sheet.add(*_spans(shown, before), shown.start, shown.end, values)
         if len(frame):
             before = int(frame.end_ns[-1])
     return [sheet.heat for sheet in sheets]
@@ -94,14 +132,10 @@ def by_temperature(frame: Frame, span: tuple[int, int], weights: tuple[float, fl
     )  # fmt: skip
 
 
-def _draw(sheet: _Sheet, frame: Frame, values: Sequence[float], before: int | None, *, known: bool) -> None:
-    starts, ends, ages = frame.start.tolist(), frame.end.tolist(), frame.age.tolist()
-    for index in range(len(frame)):
-        begin, finish, aggr = int(frame.start_ns[index]), int(frame.end_ns[index]), int(frame.aggr_us[index])
-        for at in range(int(frame.first[index]), int(frame.first[index + 1])):
-            since = begin - max(ages[at], 0) * aggr * 1000
-            if before is not None:
-                since = max(since, before)
-            value = values[at] / (aggr / 1_000_000) if known else values[at]
-            sheet.add(since, finish, starts[at], ends[at], value)
-        before = finish
+def _spans(frame: Frame, before: int | None) -> tuple[Ints, Ints]:
+    """Per region since when it looks so, but not from before the snapshot processed last, and until when."""
+    grown = np.maximum(frame.age.astype(np.int64), 0) * frame.per_region(frame.aggr_us) * 1000
+    # Nothing is before the first snapshot.
+    limits = np.concatenate(([-(2**63) if before is None else before], frame.end_ns))[: len(frame)]
+    since = np.maximum(frame.per_region(frame.start_ns) - grown, frame.per_region(limits))
+    return since, frame.per_region(frame.end_ns)

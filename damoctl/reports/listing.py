@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from damod import units
 from damod.access.record import Record
+from damod.access.snapshot import Snapshot
+
+Shown = tuple[Record, Iterable[Snapshot]]
+"""A record and its snapshots, which need not be held."""
 
 
-def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Iterator[str]:
+def raw_form(records: Iterable[Shown], *, raw: bool, hits: bool = False) -> Iterator[str]:
     """The classic listing: hexadecimal addresses, samples, age in aggregation intervals (-1 if unknown).
 
     With `hits` those of the probes take the place of samples, behind the age.
     """
     shown = False
-    for record in records:
-        if not record.snapshots:
-            continue
-        shown = True
-        base = record.snapshots[0].start_ns
-        yield f"base_time_absolute: {units.time(base + record.snapshots[0].wall_offset_ns, raw=raw)}"
-        yield f"data source: {record.data_source}"
-        yield ""
-        for snapshot in record.snapshots:
+    for record, snapshots in records:
+        base: int | None = None
+        for snapshot in snapshots:
+            if base is None:
+                base, shown = snapshot.start_ns, True
+                yield f"base_time_absolute: {units.time(base + snapshot.wall_offset_ns, raw=raw)}"
+                yield f"data source: {record.data_source}"
+                yield ""
             start, end = snapshot.start_ns, snapshot.end_ns
             yield f"monitoring_start:    {units.time(start - base, raw=raw):>16}"
             yield f"monitoring_end:      {units.time(end - base, raw=raw):>16}"
@@ -49,47 +52,48 @@ def raw_form(records: Sequence[Record], *, raw: bool, hits: bool = False) -> Ite
         yield ""
 
 
-def json_lines(records: Sequence[Record], *, raw: bool, totals: Sequence[Sequence[int]] | None = None) -> Iterator[str]:
+def json_lines(
+    records: Iterable[Shown], *, raw: bool, totals: Sequence[Sequence[int]] | None = None, newest: bool = False
+) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
 
-    With the `totals` of each snapshot of each record, as damo prints it.
+    With the `totals` of each snapshot of each record, as damo prints it, 3.4 if `newest`.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
     """
     import json
     from dataclasses import replace
+    from functools import partial
 
-    from damod.records.damo_plain import plain_snapshot, to_plain
+    from damod.records import damo_text
+    from damod.records.damo_plain import to_plain
 
     frame_of: Callable[..., dict[str, Any]] = to_plain
     if totals is not None:
         from damoctl.reports.json_compat import plain_record, plain_shot
 
-        frame_of = plain_record
+        frame_of = partial(plain_record, newest=newest)
 
-    def block(value: object, depth: int) -> str:
-        indent = " " * depth
-        return indent + json.dumps(value, indent=4).replace("\n", f"\n{indent}")
+    def block(text: str, depth: int) -> str:
+        return " " * depth + damo_text.indented(text, depth)
 
-    if not records:
-        yield "[]"
-        return
-    yield "["
-    for index, record in enumerate(records):
-        frame = block(frame_of(replace(record, snapshots=()), raw=raw), 4)
-        comma = "," if index < len(records) - 1 else ""
-        if not record.snapshots:
-            yield frame + comma
-            continue
+    before = ""
+    for index, (record, snapshots) in enumerate(records):
+        yield before + "," if before else "["
+        head = block(json.dumps(frame_of(replace(record, snapshots=()), raw=raw), indent=4), 4)
         # quotes inside of JSON strings are escaped, so this text is the key
-        before, _, after = frame.partition('"snapshots": []')
-        yield before + '"snapshots": ['
-        last = len(record.snapshots) - 1
-        for number, snapshot in enumerate(record.snapshots):
+        opening, _, after = head.partition('"snapshots": []')
+        before = ""
+        for number, snapshot in enumerate(snapshots):
+            yield before + "," if before else opening + '"snapshots": ['
             if totals is None:
-                plain = plain_snapshot(snapshot, raw=raw)
+                text = damo_text.whole(snapshot, raw=raw)
             else:
-                plain = plain_shot(record, snapshot, totals[index][number], raw=raw)
-            yield block(plain, 12) + ("," if number < last else "")
-        yield " " * 8 + "]" + after + comma
-    yield "]"
+                text = json.dumps(plain_shot(record, snapshot, totals[index][number], raw=raw), indent=4)
+            before = block(text, 12)
+        if before:
+            yield before
+        before = " " * 8 + "]" + after if before else head
+    if before:
+        yield before
+    yield "]" if before else "[]"

@@ -38,6 +38,11 @@ class Progress:
             self._stream.flush()
             self._shown, self._due = True, now + _BEAT_S
 
+    def end(self) -> None:
+        """Never be seen again."""
+        self.clear()
+        self._tty = False
+
     def clear(self) -> None:
         if self._shown:
             self._stream.write("\r\x1b[K")
@@ -75,7 +80,7 @@ def opened(paths: Sequence[str], ctx: Context, *, compat: bool = False) -> Itera
     with ExitStack() as stack:
         stack.callback(progress.clear)
         files = [stack.enter_context(open_record(path, compat=compat)) for path in paths or [DEFAULT]]
-        yield Opened(files, progress)
+        yield Opened(files, progress, progress.end)
         progress.clear()
         for file in files:
             for warning in dict.fromkeys(file.warnings):

@@ -17,10 +17,19 @@ from damod.access.snapshot import Regions, Snapshot
 
 
 class RecordView:
-    """A record as its head and tail show it."""
+    """A record as its head and tail show it. `bounds` are what boxes are compared with."""
 
-    def __init__(self, record: Record, options: Options, templates: Templates, *, color: bool) -> None:
+    def __init__(
+        self,
+        record: Record,
+        options: Options,
+        templates: Templates,
+        bounds: Mapping[str, Bounds] | None = None,
+        *,
+        color: bool,
+    ) -> None:
         self.record = record
+        self.bounds = bounds or {}
         self.options = options
         self.templates = templates
         self.color = color

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import IO, NamedTuple, Self
 
-# Lines joined into one write: few system calls for long reports, and the first lines still show at once.
-_BATCH = 512
+# Lines (or blocks of many) joined into one write: few system calls, little held, and the first still show at once.
+_BATCH = 64
 
 
 class Term(NamedTuple):
@@ -46,8 +46,13 @@ class Term(NamedTuple):
         """
         rest = iter(lines)
         if self.pager and self.tty:
-            head = list(islice(rest, self.height))
-            if len(head) == self.height and _page(head, rest):
+            head, shown = [], 0
+            for line in rest:
+                head.append(line)
+                shown += 1 + line.count("\n")
+                if shown >= self.height:
+                    break
+            if shown >= self.height and _page(head, rest):
                 return
             self.stream.write("".join(f"{line}\n" for line in head))
         while batch := list(islice(rest, _BATCH)):

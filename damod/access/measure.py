@@ -100,15 +100,6 @@ def bandwidth(amounts: Iterable[int], nr_accesses: Iterable[int], aggr_us: int) 
     return seen * 1_000_000 / aggr_us
 
 
-def working_set(regions: Regions, min_samples: int = 1, min_size: int = 1) -> int:
-    """Bytes in regions of at least `min_size` bytes with at least `min_samples` accesses."""
-    return sum(
-        end - start
-        for start, end, samples in zip(regions.start, regions.end, regions.nr_accesses, strict=True)
-        if samples >= min_samples and end - start >= min_size
-    )
-
-
 def positive_samples_percent(nr_accesses: Sequence[int], sample_us: int, aggr_us: int) -> float:
     """Share of all checks (each region counts the same, whatever its size) that saw an access."""
     return sum(nr_accesses) * 100 * sample_us / (len(nr_accesses) * aggr_us) if nr_accesses else 0.0

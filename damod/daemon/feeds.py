@@ -20,8 +20,9 @@ from damod.daemon.owner import Owner
 from damod.daemon.streams import Streams, Subscriber
 from damod.daemon.view import Watched
 from damod.errors import DamodError, NotAllowed
+from damod.kernel.aggregations import Aggregation, Aggregations
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import Aggregation, Aggregations, RingReader, open_reader
+from damod.kernel.ring import RingReader, open_reader
 
 # The thread asks now and then whether it is still wanted.
 _WAIT_S = 0.5

@@ -24,8 +24,9 @@ from damod.daemon.owner import Owner
 from damod.daemon.view import Watched
 from damod.errors import NoData, NotAllowed, UsageError
 from damod.kernel import stat
+from damod.kernel.aggregations import Aggregation
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import Aggregation, Watch, open_reader
+from damod.kernel.ring import Watch, open_reader
 from damod.spec.filter import Filter
 
 Source = Literal["auto", "ring", "tried_regions", "damon_stat"]

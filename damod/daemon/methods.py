@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from damod.daemon.recording import Ask
 from damod.daemon.service import Service
 from damod.daemon.streams import KINDS, MOST_INTERVAL_S, Want, selection_of
-from damod.errors import NotFound, SpecInvalid, UsageError
+from damod.errors import NotFound, UsageError
 from damod.kernel.modules import modules as kernel_modules
 from damod.kernel.survey import survey
-from damod.recorder.job import DEFAULT_KINDS, RECORD_NAME
 from damod.rpc.auth import Role
 from damod.rpc.registry import Call, Result, method
-from damod.spec.filter import Filter
+from damod.spec.filter import parse_filters
 from damod.spec.kdamond import parse_kdamonds
-
-_FILTERS = TypeAdapter(tuple[Filter, ...])
 
 
 @method("daemon.version", needs=Role.VIEWER)
@@ -135,178 +128,9 @@ async def snapshot(
 ) -> Result:
     """What DAMON sees now: a snapshot of each target, or what a kdamond's scheme was tried on."""
     found = await call.daemon.looker.snapshot(
-        kdamond, source=source, filters=_filters(filters), scheme=scheme, timeout_s=timeout_s
+        kdamond, source=source, filters=parse_filters(filters), scheme=scheme, timeout_s=timeout_s
     )
     return {"snapshots": [item.to_wire() for item in found]}
-
-
-@method("policy.list", needs=Role.VIEWER)
-async def policy_list(call: Call[Service]) -> Result:
-    """All policies: their files, what they do, and why not more."""
-    return await _ask(call, call.daemon.policies.rows)
-
-
-@method("policy.show", needs=Role.VIEWER)
-async def policy_show(call: Call[Service], *, name: str) -> Result:
-    """One policy with its kdamonds as they run, statistics included."""
-    daemon = call.daemon
-    shown = await _ask(call, daemon.policies.show, name)
-    recording = daemon.recordings.find(name)
-    return {
-        **shown,
-        "recording": recording.to_wire() if recording and recording.policy else None,
-        "not_recorded": daemon.policy_records.why_not(name),
-    }
-
-
-@method("policy.cat", needs=Role.VIEWER)
-async def policy_cat(call: Call[Service], *, name: str) -> Result:
-    """What counts of a policy after all drop-ins, and from which file and line each key is."""
-    return await _ask(call, call.daemon.policies.cat, name)
-
-
-@method("policy.check", needs=Role.VIEWER)
-async def policy_check(call: Call[Service], *, text: str | None = None, file: str = "policy.yaml") -> Result:
-    """What is wrong with all policy files as they are now, or with a text, on this kernel; nothing is changed."""
-    return await _ask(call, call.daemon.policies.check, text, file)
-
-
-@method("policy.diff", needs=Role.VIEWER)
-async def policy_diff(call: Call[Service]) -> Result:
-    """What a reload would change in the kernel, each with file and line."""
-    return await _ask(call, call.daemon.policies.diff)
-
-
-@method("policy.verify", needs=Role.VIEWER)
-async def policy_verify(call: Call[Service]) -> Result:
-    """Whether the kernel still has what the policies say; each difference with its value and policy line."""
-    return await _ask(call, call.daemon.policies.verify)
-
-
-@method("policy.reload", needs=Role.OPERATOR)
-async def policy_reload(call: Call[Service]) -> Result:
-    """Read the policy files again and apply them; answers when that is done."""
-    return await _ask(call, call.daemon.policies.reload_now)
-
-
-@method("policy.enable", needs=Role.OPERATOR)
-async def policy_enable(call: Call[Service], *, name: str) -> Result:
-    """Enable a policy for good, by a drop-in file, and apply it."""
-    return await _ask(call, call.daemon.policies.switch, name, True)
-
-
-@method("policy.disable", needs=Role.OPERATOR)
-async def policy_disable(call: Call[Service], *, name: str) -> Result:
-    """Disable a policy for good, by a drop-in file, and stop it."""
-    return await _ask(call, call.daemon.policies.switch, name, False)
-
-
-@method("policy.apply", needs=Role.OPERATOR)
-async def policy_apply(
-    call: Call[Service], *, name: str, probation_s: float | None = None, shadow: bool = False
-) -> Result:
-    """Run a policy until the next reload, enabled or not: watched by its guard, or as a shadow that only counts."""
-    return await _ask(call, call.daemon.policies.apply, name, probation_s, shadow)
-
-
-@method("policy.save", needs=Role.OPERATOR)
-async def policy_save(call: Call[Service], *, name: str, kdamonds: list[Any], take_over: bool = False) -> Result:
-    """Make a policy file of kdamonds and run it; without success there is no file."""
-    return await _ask(call, call.daemon.policies.save, name, parse_kdamonds(kdamonds), take_over)
-
-
-async def _ask(call: Call[Service], fn: Callable[..., Any], *args: Any) -> Result:
-    result: Result = await call.daemon.policies.ask(fn, *args)
-    return result
-
-
-@method("record.start", needs=Role.OPERATOR)
-async def record_start(
-    call: Call[Service],
-    *,
-    name: str | None = None,
-    detach: bool = False,
-    out: str = RECORD_NAME,
-    kdamonds: list[Any] | None = None,
-    take_over: bool = False,
-    kdamond: int | None = None,
-    of: str | None = None,
-    snapshot: list[float] | None = None,
-    snapshot_filters: list[Any] | None = None,
-    schemes_target_regions: bool = False,
-    kinds: list[str] | None = None,
-    output_type: str = "parquet",
-    permission: int = 0o600,
-    flush_s: float = 3600.0,
-    timeout_s: float | None = None,
-    keep_s: float | None = None,
-    keep_bytes: int | None = None,
-    force: bool = False,
-    perf: str | None = None,
-    selection: dict[str, Any] | None = None,
-    follow: bool = True,
-) -> Result:
-    """Record what runs, or `kdamonds` started for it; answers once nothing is missed any more.
-
-    Without `detach` two open files come along: the directory for `out`, and a socket (SOCK_SEQPACKET) on which the
-    recorder tells how it goes, may be told `stop` or `abort`, and ends properly when its other side is closed.
-    """
-    delay_and_count = None if snapshot is None else (float(snapshot[0]), int(snapshot[1]))
-    ask = Ask(
-        name=name,
-        detach=detach,
-        out=out,
-        kdamonds=parse_kdamonds(kdamonds) if kdamonds else (),
-        take_over=take_over,
-        kdamond=kdamond,
-        of=of,
-        snapshot=delay_and_count,
-        snapshot_filters=_filters(snapshot_filters),
-        schemes_target_regions=schemes_target_regions,
-        kinds=DEFAULT_KINDS if kinds is None else tuple(kinds),
-        output_type=output_type,
-        permission=permission,
-        flush_s=flush_s,
-        timeout_s=timeout_s,
-        keep_s=keep_s,
-        keep_bytes=keep_bytes,
-        force=force,
-        perf=perf,
-        selection=selection,
-        follow=follow,
-    )
-    return await call.daemon.recordings.start(ask, call.peer, call.files)
-
-
-@method("record.list", needs=Role.VIEWER)
-async def record_list(call: Call[Service]) -> Result:
-    """The recordings that run, and the detached ones that ended."""
-    return {"recordings": call.daemon.recordings.all()}
-
-
-@method("record.show", needs=Role.VIEWER)
-async def record_show(call: Call[Service], *, name: str) -> Result:
-    """How one recording is going, or how it went."""
-    return {"recording": call.daemon.recordings.show(name)}
-
-
-@method("record.wait", needs=Role.VIEWER)
-async def record_wait(call: Call[Service], *, name: str) -> Result:
-    """A recording once it has ended, with what was started for it stopped; null if that is long ago."""
-    return {"recording": await call.daemon.recordings.wait(name)}
-
-
-@method("record.stop", needs=Role.OPERATOR)
-async def record_stop(call: Call[Service], *, name: str) -> Result:
-    """End a recording properly; answers when its files are sealed. A policy's stays stopped until the next reload."""
-    call.daemon.policy_records.hold(name)
-    return {"recording": await call.daemon.recordings.stop(name)}
-
-
-@method("record.rm", needs=Role.OPERATOR)
-async def record_rm(call: Call[Service], *, name: str) -> Result:
-    """Remove a detached record that has ended, with its files."""
-    return {"recording": await call.daemon.recordings.remove(name)}
 
 
 @method("modules.list", needs=Role.VIEWER)
@@ -443,11 +267,3 @@ async def node_ram(call: Call[Service], *, nid: int) -> Result:
         raise NotFound(
             f"this machine has no NUMA node {nid}", hint="/sys/devices/system/node lists the nodes", nid=nid
         ) from exc
-
-
-def _filters(plain: list[Any] | None) -> tuple[Filter, ...]:
-    try:
-        return _FILTERS.validate_python(plain or ())
-    except ValidationError as exc:
-        problems = [{"path": "filters", "message": error["msg"]} for error in exc.errors(include_url=False)]
-        raise SpecInvalid(f"the filters are wrong: {problems[0]['message']}", problems=problems) from exc

@@ -8,8 +8,8 @@ from typing import Any
 from damod.daemon.recording import Ask
 from damod.daemon.view import Watched
 from damod.errors import FeatureMissing
+from damod.kernel.events import INTERVALS, REGIONS, REGIONS_AND_PROBES
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import INTERVALS, REGIONS, REGIONS_AND_PROBES
 from damod.recorder.job import Caller, Events, Job, Watch
 
 TRIED = "damos_before_apply"

@@ -1,13 +1,17 @@
 """What a record of a trace event looks like, as the kernel itself describes it in the event's `format` file.
 
 Offsets, sizes and signedness differ between kernels (and fields come and go), so nothing of them is known here: a
-`Format` is made from the text, and `ring.PageDecoder` makes its decoders from the `Format`.
+`Format` is made from the text, and `pages.PageDecoder` makes its decoders from the `Format`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+REGIONS = "damon_aggregated"
+REGIONS_AND_PROBES = "damon_region_aggregated"
+INTERVALS = "damon_monitor_intervals_tune"
 
 _FIELD = re.compile(r"field:\s*([^;]+);\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:([01]);)?")
 _DECLARATION = re.compile(r"(?P<type>.*?)\s*(?P<name>\w+)\s*(?P<array>\[[^]]*\])?")

@@ -1,7 +1,7 @@
 """DAMON's trace events as they come, whichever they are: what `report trace` shows.
 
-Nothing is put together to snapshots here (`kernel.ring.Aggregations` does that); each event is told with all its
-fields, so that a kernel's new events and fields show without a change.
+Nothing is put together to snapshots here (`kernel.aggregations` does that); each event is told with all its fields, so
+that a kernel's new events and fields show without a change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 from damod.errors import NotFound, UsageError
 from damod.kernel import events as event_formats
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import RingReader, Run
+from damod.kernel.pages import Run
+from damod.kernel.ring import RingReader
 
 BUFFER_KB = 1024
 MOST_EVENTS = 50_000

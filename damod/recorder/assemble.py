@@ -1,4 +1,4 @@
-"""Region events to whole aggregations, many at a time; the bulk twin of `kernel.ring.Aggregations`.
+"""Region events to whole aggregations, many at a time; the bulk twin of `kernel.aggregations.Aggregations`.
 
 Regions of a target come in address order, so a start address that does not rise begins the next aggregation, and each
 event says how many regions its target has. An aggregation that misses a region, or that a gap in the ring could have

@@ -1,30 +1,28 @@
 """Ring pages to columns in bulk: what `kernel.ring` does event by event, here for hundreds of thousands a second.
 
 DAMON's events of one aggregation have all the same size and follow each other in a page, so a run of them, as
-`kernel.ring` finds it in a few steps per page, is a strided table: numpy decodes many of them at once. `kernel.ring`
-explains the format and its surprises; a test holds that both find the same.
+`kernel.pages` finds it in a few steps per page, is a strided table: numpy decodes many of them at once. `kernel.ring`
+explains the surprises of the format; a test holds that both find the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from damod.kernel.events import Format
+from damod.kernel.events import INTERVALS, REGIONS, REGIONS_AND_PROBES, Format
 from damod.kernel.interface import RawRing
-from damod.kernel.ring import INTERVALS, REGIONS, REGIONS_AND_PROBES, PageDecoder, Run
+from damod.kernel.pages import Drain, Run
 
 Ints = npt.NDArray[np.int64]
 Hits = npt.NDArray[np.uint8]
 
 TRIED = "damos_before_apply"
 _EVENTS = (REGIONS, REGIONS_AND_PROBES, TRIED)
-# Rounds over all CPUs in one read, at most; see kernel.ring.
-_MAX_ROUNDS = 32
 # Pages taken in one read, of all CPUs together; a page becomes some 20 KiB on its way to the file.
 _PAGES = 1024
 _LEAST_PAGES = 32
@@ -86,42 +84,11 @@ def concat(parts: Sequence[Rows]) -> Rows:
     return Rows(**columns, hits=hits)
 
 
-@dataclass(slots=True)
-class Found:
-    """What some pages of one CPU held."""
-
-    runs: list[Run] = field(default_factory=list)
-    tuned: list[Tuned] = field(default_factory=list)
-    first_ns: int | None = None
-    last_ns: int | None = None
-
-
 class BulkDecoder:
-    """Walks pages, then decodes what the walks found. Raises ValueError on bytes that cannot be a page."""
+    """Runs of events as rows."""
 
-    def __init__(self, header_page: str, formats: Iterable[Format]) -> None:
-        self._pages = PageDecoder(header_page, [form for form in formats if form.name in (*_EVENTS, INTERVALS)])
+    def __init__(self) -> None:
         self._types: dict[tuple[int, int, int], np.dtype[Any]] = {}
-
-    def walk(self, page: bytes, found: Found) -> int | None:
-        """Add the events of one page to `found`; events lost before it, None for an unknown number of them."""
-        here = self._pages.decode(page)
-        if not here.runs:
-            return here.missed
-        for run in here.runs:
-            if run.form.name == INTERVALS:
-                pids, samples = run.columns(("common_pid", "sample_us"))
-                found.tuned += [Tuned(run.time_ns(at), pids[at], samples[at]) for at in range(run.count)]
-            else:
-                found.runs.append(run)
-        if found.first_ns is None:
-            found.first_ns = here.runs[0].time_ns(0)
-        found.last_ns = here.end_ns
-        return here.missed
-
-    def stamp(self, page: bytes) -> int:
-        """The time stamp of a page itself, in ns."""
-        return self._pages.stamp(page)
 
     def rows(self, runs: Sequence[Run]) -> Rows:
         """The rows of runs, not yet in order."""
@@ -207,60 +174,36 @@ class BulkReader:
     """
 
     def __init__(self, raw: RawRing, header_page: str, formats: Iterable[Format]) -> None:
-        self.raw = raw
-        self._decoder = BulkDecoder(header_page, formats)
-        self._lost = 0
-        self._seen_ns = 0
+        self._drain = Drain(raw, header_page, [form for form in formats if form.name in (*_EVENTS, INTERVALS)])
+        self._decoder = BulkDecoder()
         self._held = _NO_ROWS
         self._tuned: list[Tuned] = []
-        self._behind: list[int] = []
+
+    @property
+    def raw(self) -> RawRing:
+        """The ring that is read."""
+        return self._drain.raw
 
     @property
     def behind(self) -> bool:
         """Whether the last read left pages behind."""
-        return bool(self._behind)
+        return bool(self._drain.behind)
 
     def read(self) -> Read:
-        """What is there, up to a few MiB; see `RingReader.read` for why the CPUs are read in rounds."""
-        most = max(_LEAST_PAGES, _PAGES // max(len(self.raw.cpus), 1))
-        by_cpu: dict[int, Found] = {}
-        taken: dict[int, int] = {}
-        gaps: list[tuple[int, int]] = []
-        lost, uncounted = 0, False
-        for number in range(_MAX_ROUNDS):
-            empty = True
-            # Who was left behind comes first: until then nobody else's rows could be let out anyway.
-            cpus = self._behind if number == 0 and self._behind else self.raw.cpus
-            for cpu in cpus:
-                found = by_cpu.setdefault(cpu, Found())
-                while taken.setdefault(cpu, 0) < most and (page := self.raw.read(cpu)):
-                    empty = False
-                    taken[cpu] += 1
-                    last_ns = found.last_ns
-                    here = Found()
-                    missed = self._decoder.walk(page, here)
-                    if missed != 0:
-                        lost += missed or 0
-                        uncounted |= missed is None
-                        until = here.first_ns or self._decoder.stamp(page)
-                        gaps.append((self._seen_ns if last_ns is None else last_ns, until))
-                    found.runs += here.runs
-                    found.tuned += here.tuned
-                    found.last_ns = last_ns if here.last_ns is None else here.last_ns
-            self._behind = [cpu for cpu, pages in taken.items() if pages >= most]
-            if empty or self._behind:
-                break
-        if uncounted:
-            # A full page has no room for the number, but the ring's own statistics know the sum.
-            lost = max(lost + 1, self.raw.overrun() - self._lost)
-        self._lost += lost
-        self._seen_ns = max([self._seen_ns, *(found.last_ns or 0 for found in by_cpu.values())])
-        rows = self._decoder.rows([run for found in by_cpu.values() for run in found.runs])
-        tuned = sorted([*self._tuned, *(item for found in by_cpu.values() for item in found.tuned)])
-        horizon_ns = min((by_cpu[cpu].last_ns or 0 for cpu in self._behind), default=None)
+        """What is there, up to a few MiB."""
+        by_cpu, lost, gaps = self._drain.read(max(_LEAST_PAGES, _PAGES // max(len(self.raw.cpus), 1)))
+        runs = [run for found in by_cpu.values() for run in found.runs]
+        tuned = sorted([*self._tuned, *(item for run in runs if run.form.name == INTERVALS for item in _tuned(run))])
+        rows = self._decoder.rows([run for run in runs if run.form.name != INTERVALS])
+        horizon_ns = min((by_cpu[cpu].last_ns or 0 for cpu in self._drain.behind), default=None)
         rows, self._held = _cut(in_order(concat([self._held, rows])), horizon_ns)
         self._tuned = [] if horizon_ns is None else [item for item in tuned if item.time_ns > horizon_ns]
         return Read(rows, tuned[: len(tuned) - len(self._tuned)], lost, gaps)
+
+
+def _tuned(run: Run) -> list[Tuned]:
+    pids, samples = run.columns(("common_pid", "sample_us"))
+    return [Tuned(run.time_ns(at), pids[at], samples[at]) for at in range(run.count)]
 
 
 def in_order(rows: Rows) -> Rows:

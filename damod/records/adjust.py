@@ -63,7 +63,7 @@ class Adjusted(RecordFile):
         self.warnings = list(self._source.warnings)
         held = merge(*(self._held(series) for series in self._source.series), key=lambda item: item.order)
         for group in batch.groups(held, ROWS_PER_BATCH):
-            yield batch.build(group).select(list(columns))
+            yield batch.build(group, columns)
 
     def _held(self, series: Series) -> Iterator[batch.Held]:
         found: Iterable[Snapshot] = (one for _, one in self._source.aggregations(series))

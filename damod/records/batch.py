@@ -58,7 +58,7 @@ def hold(snapshot: Snapshot, key: tuple[int, int, int, int]) -> Held:
             _addresses(regions.end),
             _counts(regions.nr_accesses, "nr_accesses"),
             _counts(regions.age, "age"),
-            np.full(count, -1, "i8") if passed is None else _addresses(passed),
+            np.broadcast_to(np.int64(-1), count) if passed is None else _addresses(passed),
         ]
     else:
         columns = [np.array([value], "i8") for value in (0, 0, schema.EMPTY, -1, -1)]
@@ -116,7 +116,7 @@ def _addresses(values: Sequence[int]) -> np.ndarray[Any, Any]:
         array = np.asarray(values)
         if array.dtype.kind not in "iu":
             array = np.array([int(value) for value in values], "u8")
-        return array.astype("i8", copy=False)
+        return array.view("i8") if array.dtype == np.uint64 else array.astype("i8", copy=False)
     except (OverflowError, ValueError, TypeError) as exc:
         raise BadRecord(f"an address is no number of 64 bits: {exc}") from exc
 
@@ -144,11 +144,14 @@ def groups(held: Iterable[Held], most: int) -> Iterator[list[Held]]:
         yield group
 
 
-def build(held: Sequence[Held]) -> pa.RecordBatch:
-    """The rows of some aggregations, in the order given."""
+def build(held: Sequence[Held], columns: Sequence[str] | None = None) -> pa.RecordBatch:
+    """The rows of some aggregations, in the order given; only with the columns named (default: all)."""
     import numpy as np
     import pyarrow as pa
 
+    fields = list(schema.access_schema())
+    if columns is not None:
+        fields = [schema.access_schema().field(name) for name in columns]
     counts = np.array([item.rows for item in held])
     try:
         scalars = np.array([item.values for item in held], "i8")
@@ -157,24 +160,26 @@ def build(held: Sequence[Held]) -> pa.RecordBatch:
     narrow = scalars[:, [place for place, name in enumerate(SCALARS) if name in _NARROW]]
     if narrow.size and (int(narrow.max()) > _I32_MAX or int(narrow.min()) < -_I32_MAX - 1):
         raise BadRecord(f"an index or a pid of a snapshot is beyond {_I32_MAX:,}")
-    arrays: dict[str, Any] = {}
-    for place, name in enumerate(SCALARS):
-        arrays[name] = np.repeat(scalars[:, place], counts)
-    for place, name in enumerate(_PER_REGION):
-        arrays[name] = np.concatenate([item.columns[place] for item in held])
-    arrays["damos_stats"] = (
-        pa.array(np.repeat(np.array([item.stats for item in held], object), counts), pa.string())
-        if any(item.stats for item in held)
-        else pa.array([""], pa.string()).take(pa.array(np.zeros(int(counts.sum()), "i4")))
-    )
-    arrays["probe_hits"] = _probe_hits(held, counts)
-    columns = []
-    for field in schema.access_schema():
-        array = arrays[field.name]
-        columns.append(
-            array if isinstance(array, pa.Array) else pa.array(array.astype(field.type.to_pandas_dtype(), copy=False))
-        )
-    return pa.RecordBatch.from_arrays(columns, schema=schema.access_schema())
+
+    def column(name: str) -> Any:
+        if name in SCALARS:
+            return np.repeat(scalars[:, SCALARS.index(name)], counts)
+        if name in _PER_REGION:
+            place = _PER_REGION.index(name)
+            return np.concatenate([item.columns[place] for item in held])
+        if name == "probe_hits":
+            return _probe_hits(held, counts)
+        if any(item.stats for item in held):
+            return pa.array(np.repeat(np.array([item.stats for item in held], object), counts), pa.string())
+        return pa.array([""], pa.string()).take(pa.array(np.zeros(int(counts.sum()), "i4")))
+
+    arrays = []
+    for field in fields:
+        made = column(field.name)
+        if not isinstance(made, pa.Array):
+            made = pa.array(made.astype(field.type.to_pandas_dtype(), copy=False))
+        arrays.append(made)
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _probe_hits(held: Sequence[Held], counts: np.ndarray[Any, Any]) -> pa.Array:

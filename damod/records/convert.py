@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from damod import units
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord, Conflict, DamodError, UsageError
-from damod.records import damo_plain, writer
+from damod.records import damo_plain, damo_text, writer
+from damod.records.damo_text import indented
 from damod.records.directory import Directory, refused
 from damod.records.file import RecordFile, as_lists
 from damod.records.parquet import write_parquet
@@ -97,18 +98,14 @@ def json_text(record: RecordFile) -> Iterator[str]:
     for series in record.series:
         head = json.dumps(damo_plain.to_plain(series.record(()), raw=True), indent=4)
         before, middle, after = head.partition('"snapshots": []')
-        yield opening + _indented("\n" + before, 4)
+        yield opening + indented("\n" + before, 4)
         first = True
         for _, snapshot in record.aggregations(series):
-            yield ('"snapshots": [' if first else ",") + _indented("\n" + _snapshot_text(snapshot), 12)
+            yield ('"snapshots": [' if first else ",") + indented("\n" + _snapshot_text(snapshot), 12)
             first = False
-        yield (middle if first else "\n        ]") + _indented(after, 4)
+        yield (middle if first else "\n        ]") + indented(after, 4)
         opening = ","
     yield "\n]" if opening == "," else "[]"
-
-
-def _indented(text: str, spaces: int) -> str:
-    return text.replace("\n", "\n" + " " * spaces)
 
 
 def _snapshot_text(snapshot: Snapshot) -> str:
@@ -118,40 +115,8 @@ def _snapshot_text(snapshot: Snapshot) -> str:
     plain["total_bytes"] = str(regions.total_bytes())
     # damo writes nanoseconds without a unit here and takes them for microseconds; with a unit everybody is right.
     plain["sample_interval_us"] = units.exact_time(snapshot.sample_us * 1000) if snapshot.sample_us else None
-    before, middle, after = json.dumps(plain, indent=4).partition('"regions": []')
-    if not len(regions):
-        return before + middle + after
-    return f'{before}"regions": [{",".join(_region_texts(regions))}\n    ]{after}'
-
-
-# json.dumps takes 20 us for a region; records have millions.
-_REGION = """
-        {{
-            "start": "{:,}",
-            "end": "{:,}",
-            "nr_accesses": {{
-                "samples": {},
-                "percent": null
-            }},
-            "age": {{
-                "usec": null,
-                "aggr_intervals": {}
-            }},
-            "probe_hits": {}{}
-        }}""".format
-
-
-def _region_texts(regions: Regions) -> Iterator[str]:
-    hits: Iterable[str] = ["[]"] * len(regions)
-    if regions.probe_hits is not None:
-        hits = (_indented(json.dumps(list(row), indent=4), 12) for row in regions.probe_hits)
-    # damo reads a record in which this is missing, and none in which it is null.
-    passed: Iterable[str] = [""] * len(regions)
-    if regions.sz_filter_passed is not None:
-        known = map(units.exact_size, regions.sz_filter_passed)
-        passed = (f',\n            "sz_filter_passed": "{size}"' for size in known)
-    ages = ("null" if age < 0 else f'"{age:,}"' for age in regions.age)
-    return map(_REGION, regions.start, regions.end, regions.nr_accesses, ages, hits, passed)
+    # damo reads a record in which passed bytes are missing, and none in which they are null.
+    return damo_text.with_regions(plain, regions, null_passed=False)
 
 
 def perf_lines(record: RecordFile) -> Iterator[str]:

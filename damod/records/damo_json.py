@@ -11,6 +11,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 from damod import units
@@ -24,6 +25,8 @@ from damod.records.json_text import Window
 _CHUNK = 1 << 20
 # Enough to tell the type of a file.
 _HEAD = 1 << 12
+# Texts of more digits are no times (and Python refuses to read thousands of digits).
+_MOST_DIGITS = 40
 # What a record has beside its snapshots, and how long each may be.
 _FACTS = ("kdamond_idx", "context_idx", "intervals", "scheme_idx", "target_id", "scheme_filters", "data_source")
 _MAX_FACT = 1 << 16
@@ -128,11 +131,8 @@ def from_outline(outline: Any, regions: Sequence[Regions], name: str, *, compat:
     for found in outline:
         if "snapshots" not in found or "target_id" not in found:
             raise BadRecord(f"{name} is JSON but no list of records", hint="is it a .kdamonds file or a spec?")
-        snapshots = []
         try:
-            for plain in found["snapshots"]:
-                snapshot, interval = _snapshot({**plain, "regions": []}, compat=compat)
-                snapshots.append((replace(snapshot, regions=regions[plain["regions"]]), interval))
+            snapshots = [_snapshot(one, regions[one["regions"]], compat=compat) for one in found["snapshots"]]
             records.append(_joined(found, snapshots))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ZeroDivisionError) as exc:
             raise BadRecord(f"{name} is damaged: a record lacks or garbles {_said(exc)}") from exc
@@ -156,11 +156,22 @@ def _integer(value: Any) -> int:
 
 
 def _us(value: Any) -> int:
+    return int(value) if _bare(value) else _told_us(value)
+
+
+# The same interval stands in each snapshot.
+@lru_cache(64)
+def _told_us(value: Any) -> int:
     return int(units.parse_time_ns(value, "us") / 1000)
 
 
 def _ns(value: Any) -> int:
-    return int(units.parse_time_ns(value, "ns"))
+    return int(value) if _bare(value) else int(units.parse_time_ns(value, "ns"))
+
+
+def _bare(value: Any) -> bool:
+    """Whether a time is a number in the unit that is meant, as it is in files; fractions are slow."""
+    return type(value) is str and value.isascii() and value.isdecimal() and len(value) < _MOST_DIGITS
 
 
 def _bp(value: Any) -> float:
@@ -168,21 +179,14 @@ def _bp(value: Any) -> float:
     return int(share) if share.is_integer() else share
 
 
-def _snapshot(plain: Mapping[str, Any], *, compat: bool) -> tuple[Snapshot, int | None]:
-    """A snapshot of a record, and the sampling interval it had if it says so; indices and intervals come later."""
+def _snapshot(plain: Mapping[str, Any], known: Regions | None = None, *, compat: bool) -> tuple[Snapshot, int | None]:
+    """A snapshot of a record, and the sampling interval it had if it says so; indices and intervals come later.
+
+    `known` are its regions if they were read already.
+    """
     start, end = _ns(plain["start_time"]), _ns(plain["end_time"])
     if end < start:
         raise ValueError(f"its time: it ends ({end:,}) before it starts ({start:,})")
-    regions = plain["regions"]
-    starts = _column("Q", [region["start"] for region in regions], _integer)
-    ends = _column("Q", [region["end"] for region in regions], _integer)
-    samples = _column("q", [region["nr_accesses"]["samples"] for region in regions], _integer)
-    ages = _column("q", [region["age"]["aggr_intervals"] for region in regions], _age)
-    passed = [region.get("sz_filter_passed") for region in regions]
-    hits = [region.get("probe_hits") for region in regions]
-    for low, high in zip(starts, ends, strict=True):
-        if high < low:
-            raise ValueError(f"a region: it ends ({high:,}) below its start ({low:,})")
     interval = plain.get("sample_interval_us")
     if interval is not None:
         # damo writes plain nanoseconds under this name (formats.md 4.1) and reads microseconds back
@@ -198,18 +202,31 @@ def _snapshot(plain: Mapping[str, Any], *, compat: bool) -> tuple[Snapshot, int 
             wall_offset_ns=0,
             sample_us=0,
             aggr_us=0,
-            regions=Regions(
-                starts,
-                ends,
-                samples,
-                ages,
-                probe_hits=[[_integer(hit) for hit in row] for row in hits if row] if all(hits) and hits else None,
-                sz_filter_passed=None if None in passed or not passed else _column("Q", passed, units.parse_size),
-            ),
+            regions=_regions(plain["regions"]) if known is None else known,
             source="record",
             stats=None if stats is None else {name: _integer(value) for name, value in stats.items()},
         ),
         interval,
+    )
+
+
+def _regions(regions: Sequence[Mapping[str, Any]]) -> Regions:
+    starts = _column("Q", [region["start"] for region in regions], _integer)
+    ends = _column("Q", [region["end"] for region in regions], _integer)
+    samples = _column("q", [region["nr_accesses"]["samples"] for region in regions], _integer)
+    ages = _column("q", [region["age"]["aggr_intervals"] for region in regions], _age)
+    passed = [region.get("sz_filter_passed") for region in regions]
+    hits = [region.get("probe_hits") for region in regions]
+    for low, high in zip(starts, ends, strict=True):
+        if high < low:
+            raise ValueError(f"a region: it ends ({high:,}) below its start ({low:,})")
+    return Regions(
+        starts,
+        ends,
+        samples,
+        ages,
+        probe_hits=[[_integer(hit) for hit in row] for row in hits if row] if all(hits) and hits else None,
+        sz_filter_passed=None if None in passed or not passed else _column("Q", passed, units.parse_size),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_INT = {"int32": "i4", "int64": "i8"}
+INT = {"int32": "i4", "int64": "i8"}
 
 
 class RecordFile:
@@ -99,7 +99,16 @@ class RecordFile:
     @property
     def lost(self) -> bool:
         """Whether the record tells of trace events that the kernel lost."""
-        return any(int(part["lost"].max()) > 0 for part in self.columns("lost"))
+        return self._exceeds("lost", 0)
+
+    @property
+    def stats(self) -> bool:
+        """Whether the record has statistics of schemes."""
+        return self._exceeds("damos_stats", "")
+
+    def _exceeds(self, name: str, least: Any) -> bool:
+        """Whether any value of a column is greater."""
+        return any(part[name].max() > least for part in self.columns(name))
 
     def rest(self) -> None:
         """Give back memory that is needed for reading only, until it is read again."""
@@ -179,7 +188,7 @@ def _aggregations(
     rows: pa.RecordBatch, bounds: Sequence[int], known: dict[tuple[int, int, int, int], Series]
 ) -> Iterator[tuple[Series, Snapshot]]:
     columns: dict[str, Any] = {
-        column.name: rows.column(column.name).to_numpy() for column in schema.COLUMNS if column.type in _INT
+        column.name: rows.column(column.name).to_numpy() for column in schema.COLUMNS if column.type in INT
     }
     hits = rows.column("probe_hits")
     stats = rows.column("damos_stats")

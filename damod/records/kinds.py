@@ -7,13 +7,14 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from heapq import merge
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from damod.access.record import Record
 from damod.errors import BadRecord
 from damod.records import batch, crc, schema
-from damod.records.file import RecordFile, as_lists
+from damod.records.file import INT, RecordFile, as_lists
 from damod.records.holding import Holding
 from damod.records.parquet import parquet_footer
 from damod.records.schema import RecordMeta, Series
@@ -25,6 +26,28 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _CHUNK = 1 << 20
+
+
+def _filled_up(rows: pa.RecordBatch, columns: Sequence[str], known: dict[str, int]) -> pa.RecordBatch:
+    """The rows with these columns, those of one known value among them."""
+    import pyarrow as pa
+
+    fields = [schema.access_schema().field(name) for name in columns]
+    arrays = [
+        _constant(known[field.name], field.type).slice(0, rows.num_rows)
+        if field.name in known
+        else rows.column(field.name)
+        for field in fields
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+@lru_cache(16)
+def _constant(value: int, kind: pa.DataType) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.array(np.full(ROWS_PER_BATCH, value, kind.to_pandas_dtype()))
 
 
 class Parquet(RecordFile):
@@ -66,22 +89,36 @@ class Parquet(RecordFile):
                 if group not in self._intact:
                     self._check(group)
                     self._intact.add(group)
-                yield from parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=list(columns))
+                # What is the same in all rows, as most columns are, is not decoded.
+                known = self._constants(group, columns)
+                read = [name for name in columns if name not in known] or list(columns[:1])
+                for rows in parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=read):
+                    yield _filled_up(rows, columns, known)
                 readable += 1
             except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:
                 self.warnings.append(f"{self.name}: part {group} of {groups} is damaged and left out ({_line(exc)})")
         if groups and not readable:
             raise BadRecord(f"{self.name} is damaged: no part of it can be read")
 
-    @property
-    def lost(self) -> bool:
+    def _exceeds(self, name: str, least: Any) -> bool:
         # The footer is sure to be whole, and knows the greatest value of each part.
         facts = self._read().metadata
-        place = [column.name for column in schema.COLUMNS].index("lost")
+        place = [column.name for column in schema.COLUMNS].index(name)
         found = [facts.row_group(group).column(place).statistics for group in range(facts.num_row_groups)]
         if all(item is not None and item.has_min_max for item in found):
-            return any(item.max > 0 for item in found)
-        return super().lost
+            return any(item.max > least for item in found)
+        return super()._exceeds(name, least)
+
+    def _constants(self, group: int, columns: Sequence[str]) -> dict[str, int]:
+        """The columns of numbers that have one value in all rows of a group, by the statistics in the footer."""
+        facts = self._read().metadata.row_group(group)
+        found = {}
+        for place, column in enumerate(schema.COLUMNS):
+            if column.name in columns and column.type in INT:
+                known = facts.column(place).statistics
+                if known is not None and known.has_min_max and known.min == known.max:
+                    found[column.name] = known.min
+        return found
 
     def _check(self, group: int) -> None:
         """ValueError if the bytes of a row group are not those that were written."""
@@ -158,7 +195,10 @@ class Columns(RecordFile):
             )
             series.append(one)
             ordered = sorted(record.snapshots, key=lambda snapshot: snapshot.end_ns)
-            self._snapshots.append([(one.key, replace(item, target=target)) for item in ordered])
+            self._snapshots.append(
+                [(one.key, item if item.target == target else replace(item, target=target)) for item in ordered]
+            )
+        self._held: list[batch.Held] | None = None
         super().__init__(name, kind, RecordMeta(series=tuple(series)))
 
     def records(self) -> list[Record]:
@@ -174,13 +214,16 @@ class Columns(RecordFile):
     def lost(self) -> bool:
         return any(snapshot.lost for own in self._snapshots for _, snapshot in own)
 
-    def _held(self) -> Iterator[batch.Held]:
-        for key, snapshot in merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0])):
-            yield batch.hold(snapshot, key)
+    @property
+    def stats(self) -> bool:
+        return any(snapshot.stats is not None for own in self._snapshots for _, snapshot in own)
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        for group in batch.groups(self._held(), ROWS_PER_BATCH):
-            yield batch.build(group).select(list(columns))
+        if self._held is None:
+            ordered = merge(*self._snapshots, key=lambda item: (item[1].end_ns, item[0]))
+            self._held = [batch.hold(snapshot, key) for key, snapshot in ordered]
+        for group in batch.groups(self._held, ROWS_PER_BATCH):
+            yield batch.build(group, columns)
 
 
 class Segments(RecordFile):
@@ -201,10 +244,9 @@ class Segments(RecordFile):
             self.warnings += part.warnings
             part.rest()
 
-    @property
-    def lost(self) -> bool:
+    def _exceeds(self, name: str, least: Any) -> bool:
         for part in self._parts:
-            found = part.lost
+            found = part._exceeds(name, least)
             part.rest()
             if found:
                 return True

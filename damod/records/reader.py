@@ -23,18 +23,15 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from damod.access.record import Record
 from damod.errors import BadRecord, NotAllowed, NotFound
-from damod.records import damo_fast, damo_json, holding
+from damod.records import damo_json, holding
 from damod.records.file import RecordFile
 from damod.records.kinds import Columns, Parquet, Segments, Stream
 from damod.records.stream import MAGIC
 from damod.records.writer import PART
-
-if TYPE_CHECKING:
-    pass
 
 _CHUNK = 1 << 20
 _SEGMENT = re.compile(r"^(?P<name>.+)\.\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d(?:\.\d+)?$")
@@ -155,6 +152,8 @@ def _text_kind(file: BinaryIO, head: bytes) -> str:
 
 def _from_damo(file: BinaryIO, name: str, *, compat: bool) -> list[Record]:
     if _text_kind(file, file.read(8)) != "perf_script":
+        from damod.records import damo_fast
+
         file.seek(0)
         with contextlib.suppress(damo_fast.Unusual, zlib.error, BadRecord):
             outline, regions = damo_fast.read(_inflated(file), holding.of_damo(name))
@@ -172,11 +171,14 @@ def _inflated(file: BinaryIO) -> Iterator[bytes]:
             yield data
         return
     inflate = zlib.decompressobj()
-    while chunk := file.read(_CHUNK):
-        while data := inflate.decompress(chunk, _CHUNK * 4):
+    # Pieces whose lines stay in the processor's cache while they are looked at.
+    while chunk := file.read(_CHUNK // 4):
+        while data := inflate.decompress(chunk, _CHUNK):
             yield data
             chunk = inflate.unconsumed_tail
     if not inflate.eof:
+        from damod.records import damo_fast
+
         raise damo_fast.Unusual("the compressed data stop in the middle")
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from damod.errors import SpecInvalid
 from damod.spec.base import Address, Bytes, Count, Flag, Spec
 
 FilterType = Literal[
@@ -126,3 +127,14 @@ Filter = Annotated[
     ],
     BeforeValidator(_drop_unused),
 ]
+
+_FILTERS = TypeAdapter(tuple[Filter, ...])
+
+
+def parse_filters(plain: list[Any] | None) -> tuple[Filter, ...]:
+    """Filters from plain data, as for a snapshot that counts what passes them. Raises SpecInvalid."""
+    try:
+        return _FILTERS.validate_python(plain or ())
+    except ValidationError as exc:
+        problems = [{"path": "filters", "message": error["msg"]} for error in exc.errors(include_url=False)]
+        raise SpecInvalid(f"the filters are wrong: {problems[0]['message']}", problems=problems) from exc

@@ -40,7 +40,7 @@ def threads_ns(pid: int) -> dict[int, int]:
 
 def serve(words: list[str]) -> None:
     """A damod whose rings come out of the socket that was passed to it."""
-    from damod.daemon import methods
+    from damod.daemon import methods, policy_methods, record_methods
     from damod.daemon.service import Service
     from damod.rpc.registry import Registry
     from damod.settings import Settings
@@ -58,7 +58,7 @@ def serve(words: list[str]) -> None:
     options = dict(zip(words[::2], words[1::2], strict=True))
     places = {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
     settings = Settings(**{**places, "policy_dir": (places["policy_dir"],), "kernel": "sim"})
-    asyncio.run(Service(settings, FedKernel(), Registry.of(methods)).run())
+    asyncio.run(Service(settings, FedKernel(), Registry.of(methods, policy_methods, record_methods)).run())
 
 
 def main(seconds: float = 30.0) -> None:

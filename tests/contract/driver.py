@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from damod.kernel import ring
+from damod.kernel.aggregations import Aggregation, Aggregations
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import Aggregation, Aggregations, RingReader
+from damod.kernel.ring import RingReader
 
 U64 = 2**64 - 1
 U32 = 2**32 - 1

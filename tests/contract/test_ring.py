@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from damod.kernel import events, ring
+from damod.kernel.aggregations import Aggregations
 from damod.kernel.interface import Kernel
-from damod.kernel.ring import Aggregations, RingReader
+from damod.kernel.ring import RingReader
 from damod.kernel.sim.facts import Facts
 from tests.contract.conftest import Spawn
 from tests.contract.driver import Damon
@@ -119,8 +120,8 @@ def test_losses_are_counted(damon: Damon) -> None:
     damon.slots(1)
     damon.configure(0, nr_regions=(50, 60), sample_us=1000, aggr_us=20_000)
     damon.start(0)
-    form = events.parse(damon.kernel.trace.events()[ring.REGIONS])
-    raw = damon.kernel.trace.open([ring.REGIONS], buffer_kb=8)
+    form = events.parse(damon.kernel.trace.events()[events.REGIONS])
+    raw = damon.kernel.trace.open([events.REGIONS], buffer_kb=8)
     with RingReader(raw, damon.kernel.trace.header_page(), [form]) as reader:
         damon.wait(lambda: raw.overrun() > 200, "the ring overflows")
         damon.stop(0)
@@ -150,7 +151,7 @@ def test_tuned_intervals_are_told(damon: Damon) -> None:
     damon.slots(1)
     at = damon.configure(0)
     goal = f"{at}/monitoring_attrs/intervals/intervals_goal"
-    if ring.INTERVALS not in damon.kernel.trace.events():
+    if events.INTERVALS not in damon.kernel.trace.events():
         return
     for name, value in (("access_bp", 400), ("aggrs", 3), ("min_sample_us", 1000), ("max_sample_us", 400_000)):
         damon.write(f"{goal}/{name}", value)
@@ -172,7 +173,7 @@ def test_probe_hits(damon: Damon, count: int) -> None:
     at = damon.configure(0)
     probes = f"{at}/monitoring_attrs/probes"
     if not damon.tree.exists(probes):
-        assert ring.REGIONS_AND_PROBES not in damon.kernel.trace.events()
+        assert events.REGIONS_AND_PROBES not in damon.kernel.trace.events()
         return
     damon.write(f"{probes}/nr_probes", count)
     for number in range(count):

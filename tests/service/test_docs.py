@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from damoctl.complete import complete
-from damoctl.verbs import COMMANDS
-from tests.doc_blocks import DOCUMENTS, ROOT, Block, blocks, complaints, pattern, play
+from tests.doc_blocks import DOCUMENTS, ROOT, Block, blocks, check_words, complaints, pattern, play
 
 NOT_RUN = [block for path in DOCUMENTS for block in blocks(path) if "not run" in block.marks]
 
@@ -54,21 +52,6 @@ def test_links_lead_somewhere() -> None:
     for path in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
-
-
-def check_words(words: list[str], where: str) -> None:
-    """A command line as documents abbreviate it: `...`, `|`, <placeholders> and NAMES are anything."""
-    while words and words[0].startswith("--"):
-        words = words[2:] if words[0] in ("--socket", "--color") else words[1:]
-    if not words or words[0] in ("...", "<command>", "COMMAND"):
-        return
-    for name in words[0].split("|"):
-        assert name in COMMANDS, where
-    for at, word in enumerate(words):
-        option = re.match(r"--[\w-]+", word)
-        if option and option[0] not in ("--help", "--json", "--socket", "--color"):
-            name = option[0]
-            assert name in complete([words[0].split("|")[0], *words[1:at], name]), f"{where}: no option {name}"
 
 
 def test_the_rules_of_comparing() -> None:

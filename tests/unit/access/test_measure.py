@@ -81,8 +81,8 @@ def test_percent(samples: int, sample_us: int, most: int) -> None:
 
 
 @given(region_lists())
-def test_idle_bandwidth_working_set(found: list[Region]) -> None:
-    """Idle time, bandwidth and working set are sums and maxima over single regions."""
+def test_idle_bandwidth(found: list[Region]) -> None:
+    """Idle time and bandwidth are sums and maxima over single regions."""
     regions = columns(found)
     assert measure.idle_us(regions, SAMPLE_US, AGGR_US) == [
         0 if r.samples else (max(r.age, 0) + 1) * AGGR_US for r in found
@@ -90,8 +90,6 @@ def test_idle_bandwidth_working_set(found: list[Region]) -> None:
     assert measure.bandwidth(measure.sizes(regions), regions.nr_accesses, AGGR_US) == pytest.approx(
         float(sum(Fraction(r.size * r.samples * 1_000_000, AGGR_US) for r in found))
     )
-    assert measure.working_set(regions) == sum(r.size for r in found if r.samples)
-    assert measure.working_set(regions, 3, 50) == sum(r.size for r in found if r.samples >= 3 and r.size >= 50)
 
 
 def naive_percentile(found: list[Region], values: list[int], point: int) -> int:

@@ -14,6 +14,7 @@ from damoctl.complete import _of_command
 from damoctl.main import main
 from damoctl.verbs import COMMANDS
 from damod.errors import UsageError
+from tests.doc_blocks import check_words
 from tests.shared import shared
 
 # Of damo's options, what is not here, and why.
@@ -116,6 +117,17 @@ def test_names_that_are_gone_say_what_to_use(name: str, capsys: pytest.CaptureFi
     assert twin[0] in COMMANDS
     if twin[0] == "report":
         assert twin[1] in report.TYPES
+
+
+def test_the_options_in_examples_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a help shows first can be typed as it stands."""
+    for words in every():
+        lines = helped(words, capsys)
+        for line in lines[lines.index("examples:") + 1 :]:
+            if not line.startswith("  damoctl "):
+                break
+            command, *_ = re.split(r"\s{2,}|\s[|;]\s", re.sub(r'"[^"]*"', "X", line.strip()))
+            check_words(command.split()[1:], f"{' '.join(words)}: {line}")
 
 
 def test_the_examples_are_of_commands_that_exist() -> None:

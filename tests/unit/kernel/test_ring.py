@@ -11,7 +11,9 @@ import pytest
 
 from damod.errors import NoData
 from damod.kernel import events, ring
-from damod.kernel.ring import Aggregation, Aggregations, Batch, PageDecoder, RingReader
+from damod.kernel.aggregations import Aggregation, Aggregations
+from damod.kernel.pages import PageDecoder, Run
+from damod.kernel.ring import Batch, RingReader
 
 HEADER_PAGE = """	field: u64 timestamp;	offset:0;	size:8;	signed:0;
 	field: local_t commit;	offset:8;	size:8;	signed:1;
@@ -89,12 +91,12 @@ def page(stamp: int, *records: bytes, lost: int | None = 0) -> bytes:
     return struct.pack("=QQ", stamp, commit) + data.ljust(4080, b"\0")
 
 
-def starts(found: Sequence[ring.Run]) -> list[tuple[int, int]]:
+def starts(found: Sequence[Run]) -> list[tuple[int, int]]:
     """(time stamp, start address) of region events."""
     return [(run.time_ns(at), start) for run in found for at, start in enumerate(run.columns(("start",))[0])]
 
 
-def all_hits(found: Sequence[ring.Run]) -> list[tuple[int, ...]]:
+def all_hits(found: Sequence[Run]) -> list[tuple[int, ...]]:
     """The probe hits of each region event."""
     return [hits for run in found for hits in run.columns(("probe_hits",))[0]]
 

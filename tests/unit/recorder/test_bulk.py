@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from damod.kernel import events
-from damod.kernel.ring import INTERVALS, REGIONS, REGIONS_AND_PROBES, Aggregations, RingReader
+from damod.kernel.aggregations import Aggregations
+from damod.kernel.events import INTERVALS, REGIONS, REGIONS_AND_PROBES
+from damod.kernel.ring import RingReader
 from damod.kernel.sim.clock import SimClock
 from damod.kernel.sim.kernel import SimKernel
 from damod.recorder.assemble import Assembler, Intervals, Whole
@@ -41,7 +43,7 @@ class Both:
                 BulkReader(pages[1], self.header, self.formats),
             )
         slow, fast = self._readers
-        slow.raw, fast.raw = pages
+        slow._drain.raw, fast._drain.raw = pages
         batch, read = slow.read(), fast.read()
         wanted = sorted(self.slow.feed(batch), key=lambda item: (item.end_ns, item.pid, item.target_id))
         found = self.fast.feed(read)

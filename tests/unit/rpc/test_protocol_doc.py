@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from damod import errors
-from damod.daemon import methods
+from damod.daemon import methods, policy_methods, record_methods
 from damod.daemon.service import Service
 from damod.rpc.auth import Access
 from damod.rpc.registry import Registry
@@ -48,7 +48,7 @@ def error_rows() -> list[list[str]]:
 
 def method_rows() -> list[list[str]]:
     found = []
-    for name, entry in sorted(Registry.of(methods).methods.items()):
+    for name, entry in sorted(Registry.of(methods, policy_methods, record_methods).methods.items()):
         params = ", ".join(p.name if p.required else f"[{p.name}]" for p in entry.params)
         found.append([f"`{name}`", str(entry.needs), params or "–", entry.about])
     return found
@@ -87,9 +87,9 @@ async def test_the_clients_work_as_printed(number: int, tmp_path: Path) -> None:
     """Each Python block, copied into a file, prints the daemon's version."""
     code = re.findall(r"```python\n(.*?)```", section("A client"), re.DOTALL)[number]
     (tmp_path / "client.py").write_text(code)
-    service = Service(Settings(kernel="sim"), FakeKernel(), Registry.of(methods))
+    service = Service(Settings(kernel="sim"), FakeKernel(), Registry.of(methods, policy_methods, record_methods))
     access = Access(operator_gid=None, viewer_gid=None, everybody_views=False, own_uid=os.geteuid())
-    server = Server(Registry.of(methods), service, access)
+    server = Server(Registry.of(methods, policy_methods, record_methods), service, access)
     async with asyncio.TaskGroup() as tasks:
         await server.start(listen(str(tmp_path / "s"), access), tasks)
         done = await asyncio.to_thread(

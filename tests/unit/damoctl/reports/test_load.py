@@ -32,6 +32,18 @@ def test_progress_after_a_second() -> None:
     assert stream.getvalue().endswith("\r\x1b[K")
 
 
+def test_no_progress_over_what_is_printed() -> None:
+    """Once text goes to the same terminal, what was shown is taken away and nothing more comes."""
+    now, stream = [0.0], Terminal()
+    progress = Progress(stream, lambda: now[0])
+    now[0] = 1.5
+    progress(500)
+    progress.end()
+    now[0] = 9.0
+    progress(1)
+    assert stream.getvalue().endswith("500 regions read\r\x1b[K")
+
+
 def test_no_progress_into_a_file() -> None:
     """A log or a pipe sees no progress."""
     now, stream = [0.0], io.StringIO()

@@ -60,6 +60,14 @@ def test_pager(lines: int, paged: bool, tmp_path: Path, monkeypatch: pytest.Monk
     assert (target.read_text() if paged else out.getvalue()) == wanted
 
 
+def test_blocks_of_lines_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is how many lines there are, not in how many pieces they come."""
+    seen = tmp_path / "seen"
+    monkeypatch.setenv("PAGER", f"sh -c 'cat >{seen}'")
+    Term(io.StringIO(), height=10, tty=True, pager=True).write(["a\nb\nc"] * 5)
+    assert seen.read_text() == "a\nb\nc\n" * 5
+
+
 def test_no_pager_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pager that does not exist is done without."""
     monkeypatch.setenv("PAGER", "/nowhere/less")
