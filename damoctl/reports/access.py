@@ -155,7 +155,8 @@ def render(report: Report, term: Term) -> Iterator[str]:
     if options.as_json:
         from damoctl.reports.listing import json_lines
 
-        yield from json_lines(_shown(report), raw=options.raw, totals=report.totals if options.compat else None)
+        of_all = report.totals if options.compat else None
+        yield from json_lines(_shown(report), raw=options.raw, totals=of_all, newest=options.newest)
         return
     if options.raw_form:
         from damoctl.reports.listing import raw_form

@@ -12,10 +12,13 @@ from damod.access.snapshot import Snapshot
 from damod.records.damo_plain import plain_snapshot, to_plain
 
 
-def plain_record(record: Record, *, raw: bool) -> dict[str, Any]:
-    """The record without its snapshots."""
+def plain_record(record: Record, *, raw: bool, newest: bool) -> dict[str, Any]:
+    """The record without its snapshots; 3.4 (`newest`) has one more kind of filters than 3.3."""
     made = to_plain(replace(record, snapshots=()), raw=raw)
-    return {**made, "scheme_filters": [_filter(item, raw=raw) for item in record.filters]}
+    filters = [_filter(item, raw=raw) for item in record.filters]
+    for item in () if newest else filters:
+        del item["probe_hits_wsum_range"]
+    return {**made, "scheme_filters": filters}
 
 
 def plain_shot(record: Record, snapshot: Snapshot, total: int, *, raw: bool) -> dict[str, Any]:

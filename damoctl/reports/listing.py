@@ -52,15 +52,18 @@ def raw_form(records: Iterable[Shown], *, raw: bool, hits: bool = False) -> Iter
         yield ""
 
 
-def json_lines(records: Iterable[Shown], *, raw: bool, totals: Sequence[Sequence[int]] | None = None) -> Iterator[str]:
+def json_lines(
+    records: Iterable[Shown], *, raw: bool, totals: Sequence[Sequence[int]] | None = None, newest: bool = False
+) -> Iterator[str]:
     """The records as a JSON list in damo's record format, one snapshot in memory at a time.
 
-    With the `totals` of each snapshot of each record, as damo prints it.
+    With the `totals` of each snapshot of each record, as damo prints it, 3.4 if `newest`.
 
     The text is that of ``json.dumps(..., indent=4)`` of the whole list.
     """
     import json
     from dataclasses import replace
+    from functools import partial
 
     from damod.records import damo_text
     from damod.records.damo_plain import to_plain
@@ -69,7 +72,7 @@ def json_lines(records: Iterable[Shown], *, raw: bool, totals: Sequence[Sequence
     if totals is not None:
         from damoctl.reports.json_compat import plain_record, plain_shot
 
-        frame_of = plain_record
+        frame_of = partial(plain_record, newest=newest)
 
     def block(text: str, depth: int) -> str:
         return " " * depth + damo_text.indented(text, depth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from damod import units
@@ -12,6 +13,8 @@ from damod.access import measure
 from damod.access.snapshot import Regions, Snapshot
 from damod.records import damo_plain
 
+# The same ages and sizes come again in each snapshot.
+_time, _size = (lru_cache(1 << 14)(told) for told in (units.exact_time, units.exact_size))
 _REGION = """
         {{
             "start": "{:,}",
@@ -33,7 +36,7 @@ def whole(snapshot: Snapshot, *, raw: bool) -> str:
     regions, sample, aggr = snapshot.regions, snapshot.sample_us, snapshot.aggr_us
     plain = damo_plain.plain_snapshot(replace(snapshot, regions=Regions()), raw=raw)
     total = regions.total_bytes()
-    plain["total_bytes"] = f"{total}" if raw else units.exact_size(total)
+    plain["total_bytes"] = f"{total}" if raw else _size(total)
     known = set(regions.nr_accesses)
     shares = dict.fromkeys(known, "null")
     if sample and aggr:
@@ -41,7 +44,7 @@ def whole(snapshot: Snapshot, *, raw: bool) -> str:
             share = measure.percent(samples, sample, aggr)
             shares[samples] = json.dumps(int(share) if share == int(share) else share)
     ages = set(regions.age)
-    times = {age: f'"{units.exact_time(age * aggr * 1000)}"' if age >= 0 and aggr else "null" for age in ages}
+    times = {age: f'"{_time(age * aggr * 1000)}"' if age >= 0 and aggr else "null" for age in ages}
     return with_regions(plain, regions, shares, times, null_passed=True)
 
 
@@ -67,7 +70,7 @@ def with_regions(
         hits = (indented(json.dumps(list(row), indent=4), 12) for row in regions.probe_hits)
     passed: Iterable[str] = [',\n            "sz_filter_passed": null' if null_passed else ""] * count
     if regions.sz_filter_passed is not None:
-        sizes = map(units.exact_size, regions.sz_filter_passed)
+        sizes = map(_size, regions.sz_filter_passed)
         passed = (f',\n            "sz_filter_passed": "{size}"' for size in sizes)
     nulls: Sequence[str] = ["null"] * count
     ages = {age: "null" if age < 0 else f'"{age:,}"' for age in set(regions.age)}

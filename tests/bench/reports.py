@@ -3,7 +3,7 @@
 The record of 600,000 regions (3,000 snapshots of 200) is read as Parquet and as damo's json_compressed, one of 36
 million (36,000 of 1,000, an hour) as Parquet, and ten such hours as rotated segments (the same file ten times).
 Commands are whole processes with their start-up. The peer may not run on the host, so beside our numbers stand those
-that issue 5 states of it for any report on 600,000 regions: 20 to 26 s and 1.2 GB; the ratios are of 20 s.
+that were measured of it elsewhere, for any report on 600,000 regions: 20 to 26 s and 1.2 GB; the ratios are of 20 s.
 `tests.bench beside` has both in one guest.
 """
 

@@ -29,10 +29,6 @@ for record in "$RECORDS"/*.data; do
     "$DAMO" report access --raw_form --input "$record" >"$out.damo" || exit
     "$PYTHON" -m damoctl report access --raw_form --input "$record" >"$out.ours" || exit
 done
-for words in "" "--raw_number" "--numa_addr 0" "--numa_addr 0 --raw_number" "--numa_node 0"; do
-    "$DAMO" report pa_layout $words >>"$DAMOD_GUEST_OUT/layout.damo" || exit
-    "$PYTHON" -m damoctl report pa_layout $words >>"$DAMOD_GUEST_OUT/layout.ours" || exit
-done
 """
 
 
@@ -43,8 +39,7 @@ def ours(*words: str | Path) -> None:
 def test_the_peer_reads_our_records(tmp_path: Path) -> None:
     """`report access --raw_form` of a record of ours in json_compressed is the same from damo and from damoctl.
 
-    One is a recording of the simulated kernel, one is the peer's own record, converted. `report pa_layout`, of the
-    guest itself, is the same too.
+    One is a recording of the simulated kernel, one is the peer's own record, converted.
     """
     try:
         damo = ensure_damo()
@@ -67,9 +62,6 @@ def test_the_peer_reads_our_records(tmp_path: Path) -> None:
         ["bash", "-c", BOTH], timeout_s=600, outdir=tmp_path / "out", cwd=CHECKOUT
     )
     ran.check()
-    layouts = [(ran.outdir / f"layout.{whose}").read_text() for whose in ("ours", "damo")]
-    assert layouts[0].count("System RAM") > 1
-    assert layouts[0] == layouts[1]
     for name in ("recorded", "converted"):
         # The peer's pager takes the final newline away.
         found, theirs = ((ran.outdir / f"{name}.{whose}").read_text().rstrip("\n") for whose in ("ours", "damo"))
@@ -98,7 +90,9 @@ def test_the_same_reports(tmp_path: Path) -> None:
         (made / f"{name}.data").write_bytes(shared("damo", "records", f"damon.data{there}").read_bytes())
     for directory in (tmp_path, made):
         directory.chmod(0o755)
-    lines = [*grid.lines(), *grid.shared_lines()][::_EACH]
+    lines = grid.lines()[::_EACH]
+    if _EACH == 1:
+        lines = [*lines, *grid.shared_lines()]
     answers = ask(lines, made, tmp_path / "out", kernel=kernel_names()[-1], timeout_s=120 * 11 / _EACH + 300)
     assert set(answers) == set(lines)
     other = [
