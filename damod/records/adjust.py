@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from damod.access.snapshot import Regions, Snapshot
 from damod.errors import BadRecord
-from damod.records import batch
-from damod.records.file import RecordFile
+from damod.records import batch, schema
+from damod.records.file import RecordFile, aggregation_bounds, snapshots_in
 from damod.records.schema import Series
 from damod.records.writer import ROWS_PER_BATCH
 
@@ -58,12 +58,25 @@ class Adjusted(RecordFile):
         ]
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        for _ in self._source.batches(["end_ns"]):
-            pass
+        found = self._source.all_series()
         self.warnings = list(self._source.warnings)
-        held = merge(*(self._held(series) for series in self._source.series), key=lambda item: item.order)
+        held = merge(*(self._held(series) for series in found), key=lambda item: item.order)
         for group in batch.groups(held, ROWS_PER_BATCH):
             yield batch.build(group, columns)
+
+    def all_series(self) -> Sequence[Series]:
+        self._source.all_series()
+        self.warnings = list(self._source.warnings)
+        return self.series
+
+    def aggregations(self, of: Series | None = None) -> Iterator[tuple[Series, Snapshot]]:
+        if of is None:
+            yield from super().aggregations()
+            return
+        # who asks for one series after the other must not have all of them changed each time
+        for group in batch.groups(self._held(of), ROWS_PER_BATCH):
+            rows = batch.build(group)
+            yield from snapshots_in(rows, aggregation_bounds(rows, ("end_ns", *schema.KEY)), {of.key: of})
 
     def _held(self, series: Series) -> Iterator[batch.Held]:
         found: Iterable[Snapshot] = (one for _, one in self._source.aggregations(series))

@@ -91,11 +91,8 @@ def _texts(record: RecordFile, kind: str) -> Iterator[bytes]:
 
 def json_text(record: RecordFile) -> Iterator[str]:
     """The text of damo's JSON format, as damo lays it out; the record is gone through once for each series."""
-    # Which series there are is certain only after one pass.
-    for _ in record.batches(["end_ns"]):
-        pass
     opening = "["
-    for series in record.series:
+    for series in record.all_series():
         head = json.dumps(damo_plain.to_plain(series.record(()), raw=True), indent=4)
         before, middle, after = head.partition('"snapshots": []')
         yield opening + indented("\n" + before, 4)
@@ -174,10 +171,8 @@ def _event(series: Series, snapshot: Snapshot) -> Callable[[int], str]:
 
 def _distinct(record: RecordFile) -> None:
     """BadRecord if the text could not tell two series apart."""
-    for _ in record.batches(["end_ns"]):
-        pass
     seen: set[tuple[int, int, int, int]] = set()
-    for series in record.series:
+    for series in record.all_series():
         scheme = -1 if series.scheme is None else series.scheme
         key = (series.kdamond, series.context if scheme >= 0 else 0, scheme, _target_id(series))
         if key in seen:

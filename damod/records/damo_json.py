@@ -34,14 +34,11 @@ _MAX_FACT = 1 << 16
 
 def read_stream(file: BinaryIO, name: str, *, compat: bool = False) -> list[Record]:
     """The records of an open file; `name` is for messages. Raises BadRecord, and NoMemory if they do not fit."""
-    head = file.read(_HEAD)
+    chunks = texts(file, name)
+    head = next(chunks, b"")
     if not head:
         raise BadRecord(f"{name} is empty, so it has no records")
-    chunks = _chunks(file, head)
-    if head[:1] == b"\x78" and len(head) > 1 and (head[0] << 8 | head[1]) % 31 == 0:
-        chunks = _inflated(chunks, name)
-        head = next(chunks, b"")
-        chunks = _first(head, chunks)
+    chunks = _first(head, chunks)
     start = head.lstrip()[:1]
     if start in (b"[", b"{"):
         return _from_json(Window(chunks, name), compat=compat)
@@ -59,20 +56,27 @@ def _first(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _chunks(file: BinaryIO, head: bytes) -> Iterator[bytes]:
-    while head:
-        yield head
-        head = file.read(_CHUNK)
+def compressed(head: bytes) -> bool:
+    """Whether a file that begins so is of zlib."""
+    return len(head) > 1 and head[:1] == b"\x78" and (head[0] << 8 | head[1]) % 31 == 0
 
 
-def _inflated(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+def texts(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The text of an open file in pieces, inflated if it is compressed. Raises BadRecord where that fails."""
+    data = file.read(_HEAD)
+    if not compressed(data):
+        while data:
+            yield data
+            data = file.read(_CHUNK)
+        return
     inflate = zlib.decompressobj()
     try:
-        for chunk in chunks:
-            data = inflate.decompress(chunk, _CHUNK)
-            while data:
-                yield data
-                data = inflate.decompress(inflate.unconsumed_tail, _CHUNK) if inflate.unconsumed_tail else b""
+        while data:
+            while text := inflate.decompress(data, _CHUNK):
+                yield text
+                data = inflate.unconsumed_tail
+            # Pieces whose lines stay in the processor's cache while they are looked at.
+            data = file.read(max(_CHUNK // 4, 1))
     except zlib.error as exc:
         raise BadRecord(f"{name} is damaged: decompression failed ({exc})") from exc
     if not inflate.eof:

@@ -39,6 +39,12 @@ class RecordFile:
         """Whose aggregations these are; complete at the latest after `batches` is exhausted."""
         return self.meta.series
 
+    def all_series(self) -> Sequence[Series]:
+        """`series`, certainly complete: the record is gone through once for it."""
+        for _ in self.batches(["end_ns"]):
+            pass
+        return self.series
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows, sorted by `end_ns`, series and address, as Arrow record batches of bounded size.
 
@@ -68,7 +74,7 @@ class RecordFile:
             if of is not None:
                 rows = _of(rows, of)
             known = {series.key: series for series in self.series}
-            yield from _aggregations(rows, _bounds(rows, keys), known)
+            yield from snapshots_in(rows, aggregation_bounds(rows, keys), known)
 
     def records(self) -> list[Record]:
         """Everything as records of damod.access, with lists for columns: for small records, and damo's formats."""
@@ -139,7 +145,7 @@ def as_lists(regions: Regions) -> Regions:
     )
 
 
-def _bounds(rows: pa.RecordBatch, keys: Sequence[str]) -> list[int]:
+def aggregation_bounds(rows: pa.RecordBatch, keys: Sequence[str]) -> list[int]:
     """Where aggregations begin, and the number of rows."""
     import numpy as np
 
@@ -168,7 +174,7 @@ def _whole(batches: Iterator[pa.RecordBatch], keys: Sequence[str]) -> Iterator[p
     for rows in batches:
         if not rows.num_rows:
             continue
-        bounds = _bounds(rows, keys)
+        bounds = aggregation_bounds(rows, keys)
         first = 0
         if rest is not None:
             if all(rest.column(name)[-1] == rows.column(name)[0] for name in keys):
@@ -184,7 +190,7 @@ def _whole(batches: Iterator[pa.RecordBatch], keys: Sequence[str]) -> Iterator[p
         yield rest
 
 
-def _aggregations(
+def snapshots_in(
     rows: pa.RecordBatch, bounds: Sequence[int], known: dict[tuple[int, int, int, int], Series]
 ) -> Iterator[tuple[Series, Snapshot]]:
     columns: dict[str, Any] = {

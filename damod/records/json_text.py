@@ -36,6 +36,12 @@ class Window:
             f"{self.name} is damaged: {what} at character {self._gone + (self._at if at is None else at):,}"
         )
 
+    def _large(self, most: int) -> BadRecord:
+        return BadRecord(
+            f"{self.name} has a value of more than {most:,} characters at character {self._gone + self._at:,}",
+            hint="is it damaged? A snapshot of as many regions is better kept in parquet",
+        )
+
     def truncated(self) -> BadRecord:
         return BadRecord(
             f"{self.name} is truncated: it ends in the middle, after {self._gone + len(self._text):,} characters"
@@ -113,7 +119,7 @@ class Window:
                 if place < len(text) - _TAIL or isinstance(exc, RecursionError):
                     raise self.bad("no JSON", at) from exc
                 if len(self._text) - self._at > max(most, 1 << 20):
-                    raise self.bad(f"a value of more than {most:,} characters") from exc
+                    raise self._large(most) from exc
                 if not self._fill():
                     if at < len(self._text.rstrip()) and not str(exc).startswith("Unterminated"):
                         raise self.bad("no JSON", at) from exc
@@ -122,7 +128,7 @@ class Window:
             except ValueError as exc:
                 raise self.bad(f"a number too long ({exc})") from exc
             if end - self._at > most:
-                raise self.bad(f"a value of more than {most:,} characters")
+                raise self._large(most)
             if end == len(self._text) and self._fill():
                 continue  # the value may go on
             self._at = end

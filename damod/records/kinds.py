@@ -95,7 +95,9 @@ class Parquet(RecordFile):
                 for rows in parquet.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=read):
                     yield _filled_up(rows, columns, known)
                 readable += 1
-            except (pa.ArrowException, OSError, MemoryError, ValueError) as exc:
+            except MemoryError:
+                raise  # the check sums are right, so it is no damage
+            except (pa.ArrowException, OSError, ValueError) as exc:
                 self.warnings.append(f"{self.name}: part {group} of {groups} is damaged and left out ({_line(exc)})")
         if groups and not readable:
             raise BadRecord(f"{self.name} is damaged: no part of it can be read")

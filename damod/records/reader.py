@@ -20,8 +20,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -143,7 +141,7 @@ def _open(file: BinaryIO, name: str, *, compat: bool) -> RecordFile:
 
 
 def _text_kind(file: BinaryIO, head: bytes) -> str:
-    if head[:1] == b"\x78" and len(head) > 1 and (head[0] << 8 | head[1]) % 31 == 0:
+    if damo_json.compressed(head):
         return "json_compressed"
     text = file.read(4096).lstrip()
     file.seek(0)
@@ -155,31 +153,11 @@ def _from_damo(file: BinaryIO, name: str, *, compat: bool) -> list[Record]:
         from damod.records import damo_fast
 
         file.seek(0)
-        with contextlib.suppress(damo_fast.Unusual, zlib.error, BadRecord):
-            outline, regions = damo_fast.read(_inflated(file), holding.of_damo(name))
+        with contextlib.suppress(damo_fast.Unusual, BadRecord):
+            outline, regions = damo_fast.read(damo_json.texts(file, name), holding.of_damo(name))
             return damo_json.from_outline(outline, regions, name, compat=compat)
     file.seek(0)
     return damo_json.read_stream(file, name, compat=compat)
-
-
-def _inflated(file: BinaryIO) -> Iterator[bytes]:
-    """The text of a json or json_compressed file. Raises zlib.error, Unusual if it stops in the middle."""
-    first = file.read(1)
-    file.seek(0)
-    if first != b"\x78":
-        while data := file.read(_CHUNK):
-            yield data
-        return
-    inflate = zlib.decompressobj()
-    # Pieces whose lines stay in the processor's cache while they are looked at.
-    while chunk := file.read(_CHUNK // 4):
-        while data := inflate.decompress(chunk, _CHUNK):
-            yield data
-            chunk = inflate.unconsumed_tail
-    if not inflate.eof:
-        from damod.records import damo_fast
-
-        raise damo_fast.Unusual("the compressed data stop in the middle")
 
 
 def _from_perf(file: BinaryIO, name: str) -> list[Record]:

@@ -1,8 +1,8 @@
 """A kdamond at work: regions are sampled, merged, aged, handed to the schemes, reported and split, as DAMON does it.
 
 One call of `Kdamond.step` is everything that happens at one moment (the end of an aggregation, the turn of a scheme,
-a look at watermarks); the kernel calls it for each moment that has passed when somebody looks. Regions are parallel
-columns rather than objects: a thousand of them cost a few milliseconds of Python per aggregation.
+a look at watermarks); the kernel calls it for each moment that has passed when somebody looks. What happens to the
+regions of a target is in `target`.
 
 Sources: Documentation/mm/damon/design.rst (kernel-docs), mm/damon/core.c.
 """
@@ -18,6 +18,7 @@ from damod.kernel.sim.machine import PAGE_SHARES, Machine
 from damod.kernel.sim.params import Attrs, ContextParams, Probe, TargetParams
 from damod.kernel.sim.ring import SimTrace
 from damod.kernel.sim.schemes import Scheme, feedback
+from damod.kernel.sim.target import Target, age, draw, merge, sample, split, weighted
 from damod.kernel.sim.tree import refuse
 from damod.kernel.sim.workload import Segment
 
@@ -25,174 +26,6 @@ from damod.kernel.sim.workload import Segment
 _CHECK_NS = 300
 # One in so many aggregations the scheduler moves the kdamond to another CPU.
 _MOVES = 16
-
-
-class Target:
-    """Regions of one target as columns, ascending. `last` is nr_accesses one aggregation ago.
-
-    `hits` has one column of probe hits per probe.
-    """
-
-    __slots__ = ("age", "end", "hits", "last", "nr", "params", "start")
-
-    def __init__(self, params: TargetParams, probes: int) -> None:
-        self.params = params
-        self.start: list[int] = []
-        self.end: list[int] = []
-        self.nr: list[int] = []
-        self.last: list[int] = []
-        self.age: list[int] = []
-        self.hits: list[list[int]] = [[] for _ in range(probes)]
-
-    def columns(self) -> list[list[int]]:
-        """All columns."""
-        return [self.start, self.end, self.nr, self.last, self.age, *self.hits]
-
-    def insert(self, index: int, start: int, end: int) -> None:
-        """A new region that nothing is known of."""
-        for column in self.columns():
-            column.insert(index, 0)
-        self.start[index], self.end[index] = start, end
-
-    def split(self, index: int, at: int) -> None:
-        """Cut a region in two that know the same."""
-        for column in self.columns():
-            column.insert(index + 1, column[index])
-        self.end[index] = self.start[index + 1] = at
-
-    def reshape(self, ranges: Sequence[tuple[int, int]], smallest: int) -> None:
-        """Cover exactly `ranges`, keeping what is known of the parts that stay (damon_set_regions())."""
-        old = list(zip(*self.columns(), strict=True))
-        for column in self.columns():
-            column.clear()
-        for low, high in ranges:
-            low, high = low // smallest * smallest, -(-high // smallest) * smallest
-            inside = [row for row in old if row[1] > low and row[0] < high]
-            if not inside:
-                if low < high:
-                    self.insert(len(self.start), low, high)
-                continue
-            first = len(self.start)
-            for row in inside:
-                for column, value in zip(self.columns(), row, strict=True):
-                    column.append(value)
-            self.start[first], self.end[-1] = low, high
-
-
-def _draw(count: int, probability: float, rng: random.Random) -> int:
-    """How often of `count` times something of that probability happens: binomial, near enough."""
-    if probability <= 0.0:
-        return 0
-    if probability >= 1.0:
-        return count
-    mean = count * probability
-    spread = mean * (1.0 - probability)
-    if spread < 0.5:
-        return int(mean + rng.random())
-    return min(max(int(rng.gauss(mean, spread**0.5) + 0.5), 0), count)
-
-
-def sample(target: Target, pattern: Sequence[Segment], count: int, rng: random.Random) -> None:
-    """Fill `nr` with how often of `count` samples each region was seen accessed."""
-    segments = iter([*pattern, (2**65, 2**66, 0.0)])
-    low, high, share = next(segments)
-    nr: list[int] = []
-    add = nr.append
-    for start, end in zip(target.start, target.end, strict=True):
-        while high <= start:
-            low, high, share = next(segments)
-        if end <= low:
-            add(0)
-            continue
-        if low <= start and end <= high:
-            add(_draw(count, share, rng))
-            continue
-        # Several segments: a sampled page lies in each with the share of the region that it covers.
-        weight = 0.0
-        while True:
-            weight += (min(end, high) - max(start, low)) * share
-            if high >= end:
-                break
-            low, high, share = next(segments)
-            if low >= end:
-                break
-        add(_draw(count, weight / (end - start), rng))
-    target.nr = nr
-
-
-def age(target: Target, values: Sequence[int], before: Sequence[int], threshold: int) -> None:
-    """Regions whose value stayed within the threshold grow older, the others start again."""
-    target.age = [
-        old + 1 if -threshold <= now - last <= threshold and (now == 0) == (last == 0) else 0
-        for old, now, last in zip(target.age, values, before, strict=True)
-    ]
-
-
-def merge(target: Target, threshold: int, largest: int, weights: Sequence[int] = ()) -> None:
-    """Join neighbours that differ by at most the threshold, up to `largest`; `weights` make probe hits the measure."""
-    if not target.start:
-        return
-    columns = target.columns()
-    measures = _weighted(target, weights) if weights else target.nr
-    kept = [[column[0]] for column in columns]
-    starts, ends, numbers, lasts, ages = kept[:5]
-    measure = measures[0]
-    rows = zip(*columns, measures, strict=True)
-    next(rows)
-    for row in rows:
-        start, end, here = row[0], row[1], row[-1]
-        left = starts[-1]
-        if ends[-1] == start and -threshold <= here - measure <= threshold and end - left <= largest:
-            old, new = start - left, end - start
-            both = old + new
-            ends[-1] = end
-            numbers[-1] = (numbers[-1] * old + row[2] * new) // both
-            lasts[-1] = (lasts[-1] * old + row[3] * new) // both
-            ages[-1] = (ages[-1] * old + row[4] * new) // both
-            for index in range(5, len(kept)):
-                kept[index][-1] = (kept[index][-1] * old + row[index] * new) // both
-            measure = (measure * old + here * new) // both
-        else:
-            starts.append(start)
-            ends.append(end)
-            numbers.append(row[2])
-            lasts.append(row[3])
-            ages.append(row[4])
-            for index in range(5, len(kept)):
-                kept[index].append(row[index])
-            measure = here
-    target.start, target.end, target.nr, target.last, target.age = kept[:5]
-    target.hits = kept[5:]
-
-
-def _weighted(target: Target, weights: Sequence[int]) -> list[int]:
-    return [sum(w * hits for w, hits in zip(weights, row, strict=True)) for row in zip(*target.hits, strict=True)] or [
-        0
-    ] * len(target.start)
-
-
-def split(target: Target, pieces: int, smallest: int, rng: random.Random) -> None:
-    """Cut each region at random into up to `pieces` of at least `smallest`."""
-    rows: list[tuple[int, ...]] = []
-    for row in zip(*target.columns(), strict=True):
-        start, end = row[0], row[1]
-        rest = row[2:]
-        cuts = []
-        for _ in range(pieces - 1):
-            size = end - start
-            if size <= 2 * smallest:
-                break
-            part = int(rng.random() * 9 + 1) * size // 10 // smallest * smallest
-            if 0 < part < size:
-                # The left part is cut again, as Linux walks it.
-                cuts.append((start + part, end, *rest))
-                end = start + part
-        rows.append((start, end, *rest))
-        rows.extend(reversed(cuts))
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    if columns:
-        target.start, target.end, target.nr, target.last, target.age = columns[:5]
-        target.hits = columns[5:]
 
 
 @dataclass(frozen=True)
@@ -430,7 +263,7 @@ class Kdamond:
         self, index: int, target: Target, now: int, most: int, *, attributes_only: bool, weights: Sequence[int]
     ) -> None:
         target.last = target.nr
-        before = _weighted(target, weights) if weights else target.last
+        before = weighted(target, weights) if weights else target.last
         if attributes_only:
             target.nr = [0] * len(target.start)
         else:
@@ -438,8 +271,8 @@ class Kdamond:
         for column, probe in enumerate(self.params.probes):
             share = _probe_share(probe)
             # A kernel's counter of probe hits is one byte wide.
-            target.hits[column] = [min(_draw(most, share, self.rng), 255) for _ in target.start]
-        age(target, _weighted(target, weights) if weights else target.nr, before, most // 10)
+            target.hits[column] = [min(draw(most, share, self.rng), 255) for _ in target.start]
+        age(target, weighted(target, weights) if weights else target.nr, before, most // 10)
 
     def pattern(self, target: Target, now: int) -> list[Segment]:
         """What is accessed of a target now, in its core addresses."""

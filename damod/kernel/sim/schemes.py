@@ -12,7 +12,8 @@ from damod.kernel.sim.machine import PAGE_SHARES, Machine
 from damod.kernel.sim.params import Attrs, FilterParams, Goal, Quota, SchemeParams
 
 if TYPE_CHECKING:
-    from damod.kernel.sim.kdamond import Kdamond, Target
+    from damod.kernel.sim.kdamond import Kdamond
+    from damod.kernel.sim.target import Target
 
 # What one nanosecond of a scheme's time quota pays for, in bytes.
 _BYTES_PER_NS = 4

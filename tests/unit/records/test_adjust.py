@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from damod.access.snapshot import Regions, Snapshot
 from damod.records.adjust import Adjusted, joined
 from damod.records.file import as_lists
 from damod.records.kinds import Columns
+from damod.records.schema import Series
 
 
 @st.composite
@@ -82,3 +84,25 @@ def test_skip_and_intervals() -> None:
     for one in adjusted.records():
         assert one.intervals == Intervals(5_000, 200_000)
         assert [item.regions.nr_accesses for item in one.snapshots] == [[3], [7]]
+
+
+def test_one_series_alone_is_changed_once() -> None:
+    """Who asks for the series one after the other gets what a whole pass has, without a pass of all for each."""
+    shots = [
+        Snapshot(0, 0, 0, at * 10**8, (at + 1) * 10**8, 0, 5000, 100_000, Regions([0], [4096], [at], [0]))
+        for at in range(4)
+    ]
+    intervals = Intervals(5000, 100_000)
+    source = Columns([Record(0, 0, None, number, intervals, shots) for number in range(3)], "x", "json")
+    asked: list[int] = []
+    real = source.aggregations
+
+    def counted(of: Series | None = None) -> Iterator[tuple[Series, Snapshot]]:
+        asked.append(1)
+        return real(of)
+
+    source.aggregations = counted  # type: ignore[method-assign]
+    adjusted = Adjusted(source, aggr_us=200_000)
+    alone = [(series.key, shot.end_ns) for series in adjusted.series for _, shot in adjusted.aggregations(series)]
+    assert len(asked) == 3
+    assert sorted(alone) == sorted((series.key, shot.end_ns) for series, shot in adjusted.aggregations())

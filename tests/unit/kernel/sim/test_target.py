@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from damod.kernel.sim.kdamond import Target, age, merge, sample, split
 from damod.kernel.sim.params import TargetParams
+from damod.kernel.sim.target import Target, age, merge, sample, split
 
 PAGE = 4096
 
