@@ -241,24 +241,6 @@ def _footprints(processes: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     ]
 
 
-def _events(snapshots: Sequence[dict[str, Any]], tracer: str) -> str:
-    """What one kdamond saw of a target, what a scheme of it was tried on, and a change of its intervals."""
-    head = "kdamond.0 1234 [001]" if tracer == "perf" else "       kdamond.0-1234  [001]  "
-    mark = "damon:" if tracer == "perf" else ""
-    lines = []
-    for item in snapshots:
-        seconds, count = f"{int(item['end_time']) / 1e9:.6f}", len(item["regions"])
-        for found in item["regions"]:
-            start, end = (found[side].replace(",", "") for side in ("start", "end"))
-            rest = (
-                f"nr_regions={count} {start}-{end}: {found['nr_accesses']['samples']} {found['age']['aggr_intervals']}"
-            )
-            lines.append(f"{head} {seconds}: {mark}damon_aggregated: target_id=5 {rest}")
-            lines.append(f"{head} {seconds}: {mark}damos_before_apply: ctx_idx=0 scheme_idx=1 target_idx=0 {rest}")
-        lines.append(f"{head} {seconds}: {mark}damon_monitor_intervals_tune: sample_us=7000")
-    return "".join(f"{line}\n" for line in lines)
-
-
 def _trace() -> str:
     """Lines of trace-cmd, as damo saves them."""
     events = (
@@ -318,9 +300,6 @@ def write(directory: Path) -> None:
     (directory / "walk.json").write_text(json.dumps(walk, indent=4))
     (directory / "walk.txt").write_text(text(walk[0]["snapshots"], 1234))
     (directory / "walk.trace").write_text(_trace())
-    (directory / "schemes.txt").write_text(_events(walk[0]["snapshots"][:4], "perf"))
-    (directory / "cmd.txt").write_text(_events(walk[0]["snapshots"][:4], "trace-cmd"))
-    (directory / "single.txt").write_text(text(walk[0]["snapshots"][:1], 7))
     (directory / "hits.data.kdamonds").write_text(json.dumps([_probed()], indent=4))
     draw = _numbers(9)
     sizes = [[20_000 + next(draw) % 9000, 300 + next(draw) % 50][: 1 + index % 2] for index in range(33)]

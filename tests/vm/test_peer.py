@@ -90,9 +90,7 @@ def test_the_same_reports(tmp_path: Path) -> None:
         (made / f"{name}.data").write_bytes(shared("damo", "records", f"damon.data{there}").read_bytes())
     for directory in (tmp_path, made):
         directory.chmod(0o755)
-    lines = grid.lines()[::_EACH]
-    if _EACH == 1:
-        lines = [*lines, *grid.shared_lines()]
+    lines = [*grid.lines(), *grid.shared_lines()][::_EACH]
     answers = ask(lines, made, tmp_path / "out", kernel=kernel_names()[-1], timeout_s=120 * 11 / _EACH + 300)
     assert set(answers) == set(lines)
     other = [
