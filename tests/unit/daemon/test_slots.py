@@ -10,7 +10,7 @@ from damod.errors import UsageError
 from tests.strategies import kdamonds
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(kdamonds())
 def test_saved_is_loaded(tmp_path_factory, spec):
     """Whatever runs, the next damod reads back exactly what this one wrote."""

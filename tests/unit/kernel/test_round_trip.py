@@ -14,7 +14,7 @@ from tests.strategies import kdamonds
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_is_written_is_read(version, data):
     """A kernel takes every write of a spec that it has the features for, and holds that spec; then nothing differs.

@@ -18,7 +18,7 @@ def values(spec, features, below="kdamonds/0/contexts/0/"):
     return {item.path.removeprefix(below): item.value for item in writes(spec, 0, features)}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(kdamonds())
 def test_counts_come_before_children(spec):
     """Every numbered directory is made by a count before anything is written into it, and nothing is written twice."""

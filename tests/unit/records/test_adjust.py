@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from damod.access.record import Intervals, Record
@@ -41,7 +41,6 @@ def seen(regions: Regions) -> dict[int, int]:
     }
 
 
-@settings(deadline=None)
 @given(given_=snapshots(), count=st.integers(1, 7))
 def test_every_byte_keeps_its_accesses(given_: list[Snapshot], count: int) -> None:
     """Accesses by address add up, times join without a gap, and what looks the same is one region."""

@@ -136,7 +136,7 @@ def test_a_real_record_as_perf_script(tmp_path: Path) -> None:
     assert values(read(through(work, "perf_script", "parquet"))) == values(read(source))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=records())
 def test_parquet_and_json_keep_every_value(found: list[Record], tmp_path: Path) -> None:
     """JSON -> parquet -> json_compressed -> parquet -> json is what it was, with every column a record may have."""
@@ -145,7 +145,7 @@ def test_parquet_and_json_keep_every_value(found: list[Record], tmp_path: Path) 
     assert values(read(through(path, "parquet", "json_compressed", "parquet", "json"))) == expected
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=records(rich=False))
 def test_perf_script_keeps_what_it_can_hold(found: list[Record], tmp_path: Path) -> None:
     """parquet -> perf_script -> parquet keeps regions, accesses, ages (known or not), times to the ns and indices."""

@@ -21,7 +21,7 @@ from damod.records.file import as_lists
 NUMBERS = st.integers(0, 10**12) | st.integers(0, 2**63 - 1) | st.sampled_from([0, 9, 10, 999, 1000, 999_999, 10**6])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(NUMBERS, min_size=1, max_size=30), st.booleans())
 @example([2**60, 10**18 - 1, 0], True)
 def test_digits(values: list[int], commas: bool) -> None:
@@ -40,7 +40,7 @@ def test_digits(values: list[int], commas: bool) -> None:
         assert found.tolist() == values
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(st.text("0123456789,-. +", min_size=1, max_size=25), min_size=1, max_size=3))
 def test_no_digits(texts: list[str]) -> None:
     """What is read at all is written so: digits, in thousands if there is any comma."""
@@ -102,7 +102,7 @@ def fast(text: bytes, size: int) -> list[Record]:
     return damo_json.from_outline(outline, regions, "x")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(recordings(), st.booleans(), st.integers(50, 4000))
 def test_both_ways_agree(records: list[Record], raw: bool, size: int) -> None:
     """However the text is cut into pieces, the columns are those that were written."""
@@ -111,7 +111,7 @@ def test_both_ways_agree(records: list[Record], raw: bool, size: int) -> None:
     assert plain(fast(text, size)) == slow
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(recordings(), st.data())
 def test_damaged_text_is_left_to_the_slow_way(records: list[Record], data: st.DataObject) -> None:
     """A text with a byte changed is either not read the fast way, or as the slow way reads it.

@@ -8,7 +8,7 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from damod.access.record import Goal, Intervals, Record
@@ -184,7 +184,6 @@ def test_bad_files(data: bytes, said: str) -> None:
     assert "x.data" in caught.value.message
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_flipped_bits(data: st.DataObject) -> None:
     """A flipped bit or a cut end gives records or an error object, never anything else."""

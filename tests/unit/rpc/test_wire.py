@@ -33,7 +33,7 @@ def decode(data: bytes, **limits: Any) -> list[Message]:
     return list(Decoder(**limits).feed(data))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_MESSAGES, max_size=5), st.integers(1, 50))
 def test_what_is_encoded_is_decoded_in_pieces_of_any_size(messages: list[Message], piece: int) -> None:
     """The same messages come out, however the bytes were cut."""
@@ -44,7 +44,7 @@ def test_what_is_encoded_is_decoded_in_pieces_of_any_size(messages: list[Message
     assert decoder.pending == 0
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_messages_or_one_sentence(data: bytes) -> None:
     """Garbage raises nothing but ProtocolError, and its message is one line."""
@@ -54,7 +54,7 @@ def test_any_bytes_are_messages_or_one_sentence(data: bytes) -> None:
         assert exc.message and "\n" not in exc.message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_VALUES)
 def test_any_msgpack_value_is_a_message_or_one_sentence(value: Any) -> None:
     """Well-formed MessagePack that is no frame raises nothing but ProtocolError."""

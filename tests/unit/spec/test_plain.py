@@ -16,7 +16,7 @@ from tests.random_specs import kdamonds
 FORMS = [(raw, omit) for raw in (False, True) for omit in (False, True)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kdamonds())
 def test_json_and_yaml_read_back_the_same(spec: tuple[Kdamond, ...]) -> None:
     """Human or raw, with or without defaults, JSON or YAML: nothing is rounded and no unit drifts."""
@@ -26,7 +26,7 @@ def test_json_and_yaml_read_back_the_same(spec: tuple[Kdamond, ...]) -> None:
             assert parse_kdamonds(parse_document(dump(value, form), "a test")) == spec, (raw, omit, form)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(kdamonds())
 def test_the_bare_list_of_damo_is_read_too(spec: tuple[Kdamond, ...]) -> None:
     """.kdamonds files hold the list without the outer map."""

@@ -10,7 +10,7 @@ from damod.spec.kdamond import parse_kdamonds
 from tests.strategies import kdamonds
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(kdamonds())
 def test_human_reads_back(spec):
     """Units in the text lose nothing, whatever the numbers are."""

@@ -30,7 +30,7 @@ uses = st.lists(
 ).map(lambda lists: [word for some in lists for word in some])
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.one_of(words, uses))
 def test_only_sentences_come_back(argv: list[str]) -> None:
     """No traceback for any words; what compiles is JSON and is judged in the options' names."""
@@ -46,7 +46,7 @@ def test_only_sentences_come_back(argv: list[str]) -> None:
         assert explain(error, compiled.given).message
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(uses)
 def test_partial_changes_never_crash(argv: list[str]) -> None:
     """The same for tune."""

@@ -12,7 +12,7 @@ from damod.spec.kdamond import Kdamond, parse_kdamonds
 from tests.random_specs import kdamonds
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kdamonds())
 def test_flags_make_the_spec_they_were_made_from(spec: tuple[Kdamond, ...]) -> None:
     """spec -> words -> spec is the identity."""

@@ -120,7 +120,7 @@ def test_impossible_changes(line: str, message: str) -> None:
     assert message in caught.value.message
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(kdamonds())
 def test_everything_else_stays(spec: tuple[Kdamond, ...]) -> None:
     """Over random set-ups, a change of nr_regions changes nr_regions."""

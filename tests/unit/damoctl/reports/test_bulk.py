@@ -21,7 +21,7 @@ GIB = 1 << 30
 SIZES = st.integers(0, 1 << 52) | st.integers(0, 1 << 21) | st.integers(0, 52).map(lambda shift: 1 << shift)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(SIZES, min_size=1, max_size=20), st.integers(0, 14))
 def test_sizes(values: list[int], width: int) -> None:
     """Sizes made as glyphs are those of `units.size`, to the character, also where Python rounds ties to even."""
@@ -103,7 +103,7 @@ def test_texts_wider_than_their_column(width: int) -> None:
     assert [maker.text(columns, first) for _ in range(2)] == [wanted, wanted]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.lists(records(), min_size=1, max_size=2), WORDS, st.booleans())
 def test_same_text(found: list[Record], words: dict[str, list[list[object]]], color: bool) -> None:
     """Every line of every template, sorted, filtered and coloured, is the same both ways; errors too."""

@@ -53,7 +53,7 @@ def records(draw: st.DrawFn, *, intervals: bool | None = None) -> Record:
 RANGES = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records(), st.tuples(st.integers(1, 5), st.integers(1, 7)), st.none() | RANGES, st.none() | RANGES)
 def test_heatmap(
     record: Record,
@@ -89,7 +89,7 @@ def test_heatmap(
                 assert math.isclose(pixel, value, rel_tol=1e-6, abs_tol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(), st.integers(0, 5), st.integers(1, 20))
 def test_wss(record: Record, min_samples: int, min_size: int) -> None:
     """The working set is the bytes of regions with enough samples and bytes."""
@@ -98,7 +98,7 @@ def test_wss(record: Record, min_samples: int, min_size: int) -> None:
     assert found.values.tolist() == slow.wss(record, min_samples, min_size)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(), st.sampled_from((1000, 150_000, 300_000)), st.integers(1, 30))
 def test_joined_wss(record: Record, work_us: int, min_samples: int) -> None:
     """With a work time a byte's samples are those of all snapshots joined; the incomplete rest is dropped."""
@@ -113,7 +113,7 @@ def test_percentiles(values: list[int], point: int) -> None:
     assert spread.at_points(np.array(values), [point], by_time=False) == [slow.percentile(values, point)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(records(), min_size=1, max_size=3))
 def test_targets_are_summed(given_records: list[Record]) -> None:
     """Working sets of several targets are added snapshot by snapshot; region counts stay apart."""
@@ -156,7 +156,7 @@ def _chosen(record: Record, selection: Selection, compat: bool) -> list[tuple[in
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(records(intervals=True), SELECTIONS, st.booleans())
 def test_filters(record: Record, selection: Selection, compat: bool) -> None:
     """Filters keep the same regions on columns as one region at a time, also in parts of a record."""
@@ -173,7 +173,7 @@ def test_filters(record: Record, selection: Selection, compat: bool) -> None:
     assert found == _chosen(record, selection, compat)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(intervals=True), SELECTIONS)
 def test_times(record: Record, selection: Selection) -> None:
     """Times are those of the snapshots that have a region left, joined where they touch."""
@@ -188,7 +188,7 @@ def test_times(record: Record, selection: Selection) -> None:
     assert [list(span) for span in found] == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records(intervals=True), st.booleans())
 def test_temperatures(record: Record, compat: bool) -> None:
     """Temperatures of a frame are those of its snapshots."""
@@ -201,7 +201,7 @@ def test_temperatures(record: Record, compat: bool) -> None:
     assert temperatures(frame, (1, 100, 7), compat=compat).tolist() == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(records())
 def test_guide(record: Record) -> None:
     """Stretches are the bytes that any region ever covered, as few and long as possible."""

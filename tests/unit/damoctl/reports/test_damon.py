@@ -180,7 +180,7 @@ def test_yaml_is_json_in_another_form(tmp_path: Path) -> None:
     assert _run("--input_file", str(tmp_path / "a.yaml"), "--json")[0] == _run("--json")[0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(kdamonds())
 def test_every_form_of_a_spec_gives_the_same_text(spec: tuple[Kdamond, ...]) -> None:
     """Integers of the daemon, damo's text of a file, raw numbers: one picture."""

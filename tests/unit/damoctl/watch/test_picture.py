@@ -55,7 +55,7 @@ def test_without_intervals_the_most_samples_are_the_brightest() -> None:
     assert Picture(history_of(told)).rows(view)[0].tolist() == pytest.approx([50, 100])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(

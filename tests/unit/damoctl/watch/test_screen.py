@@ -143,7 +143,7 @@ def test_names_from_outside_cannot_draw() -> None:
     assert "\x1b" not in "".join(text(model))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([key.action for key in KEYS if key.action != "quit"]), max_size=25), st.booleans())
 def test_any_keys_leave_a_screen(actions: list[str], is_live: bool) -> None:
     """Whatever is pressed: a screen of the right size."""
