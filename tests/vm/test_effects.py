@@ -119,7 +119,7 @@ def test_idle_memory_goes_down_and_hot_memory_stays(tmp_path: Path) -> None:
     """Node 0 being full, idle memory goes to node 1; what is hot on node 0 stays."""
     session = run(tmp_path / "out", NODES, "tiering-down", timeout_s=500)
     last = session.last("tiering.down")
-    assert last["gone"] >= 16 * MIB and last["schemes"][1]["sz_applied"] >= last["gone"], last
+    assert last["gone"] >= 8 * MIB and last["schemes"][1]["sz_applied"] >= last["gone"], last
     assert session.last("tiering.end")["first"]["0"] >= 0.9 * HOT
     assert session.result.complaints == []
 
