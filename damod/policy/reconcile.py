@@ -7,7 +7,7 @@ whose every step is a transaction. What it remembers can all be lost: after a re
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +15,18 @@ import structlog
 
 from damod.errors import DamodError, UsageError
 from damod.kernel.interface import Kernel
-from damod.policy.document import Guard, Record
+from damod.policy.document import Guard, Policy, Record
+from damod.policy.fit import reduce
 from damod.policy.load import Document, load
 from damod.policy.outlook import Outlook, outlook
 from damod.policy.owning import Owning, sentence
 from damod.policy.plan import Running, Step, Tune, plan
 from damod.policy.roster import FIRST_RETRY_S, Roster, State
-from damod.policy.shadow import Tally, estimate
+from damod.policy.shadow import Tally, estimate, shadow_of
 from damod.policy.steps import Steps
 from damod.spec.diff import diff
+from damod.spec.kdamond import Kdamond
+from damod.spec.needs import Offer
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +95,10 @@ class Reconciler(Roster):
         self._tell(found, failed)
         for name, state in self.states.items():
             if state.stage == "running":
-                # The kernel adds up what all looks found, and it is the most of one that counts.
-                self._count(name, state)
+                # The kernel adds up what all looks found, and it is the most of one that counts. What it does not tell
+                # now is in its sums the next time, and no reason to take it for troubled.
+                with suppress(DamodError, OSError):
+                    self._count(name, state)
         return done
 
     def records(self) -> dict[str, Record]:
@@ -260,11 +265,12 @@ class Reconciler(Roster):
         if not state.shadow or policy is None or state.started_ns is None:
             return False
         at_s = (self.kernel.clock.monotonic_ns() - state.started_ns) / 1e9
+        features = self.owner.features()
         for at, found in self.owner.set_stats(name).items():
             context = policy.kdamonds[at].contexts[0]
-            for index, (scheme, stats) in enumerate(zip(context.schemes, found, strict=True)):
+            for index, stats in zip(_in_shadow(policy, at, features), found, strict=False):
                 tally = state.tallies.get((at, index), Tally())
-                state.tallies[at, index] = tally.after(stats, scheme, context, at_s)
+                state.tallies[at, index] = tally.after(stats, context.schemes[index], context, at_s)
         return True
 
     def changes(self, step: Step, document: Document | None) -> list[dict[str, Any]]:
@@ -280,6 +286,21 @@ class Reconciler(Roster):
                     {**change.to_wire(), "path": path, "line": document.of(path) if document else "", "kdamond": index}
                 )
         return found
+
+
+def _in_shadow(policy: Policy, at: int, features: Offer) -> list[int]:
+    """Which schemes of a kdamond its shadow has: all, but for those that `on_missing: skip` does without."""
+    (context,) = policy.kdamonds[at].contexts
+    everyone = list(range(len(context.schemes)))
+    if policy.on_missing != "skip":
+        return everyone
+    shadows = shadow_of(policy.kdamonds[at : at + 1], features)[0].contexts[0]
+
+    def stays(index: int) -> bool:
+        alone = Kdamond(contexts=(shadows.model_copy(update={"schemes": shadows.schemes[index : index + 1]}),))
+        return bool(reduce([alone], features)[0][0].contexts[0].schemes)
+
+    return [index for index in everyone if stays(index)]
 
 
 def _shifted(path: str, index: int) -> str:

@@ -400,6 +400,36 @@ def test_a_shadow_touches_nothing(site: Site) -> None:
     assert site.stage("a") == "disabled" and site.pids() == {}
 
 
+def test_a_shadow_without_what_the_kernel_lacks(sites: Callable[..., Site]) -> None:
+    """A scheme that is skipped has no shadow; the others' numbers stay theirs."""
+    site = sites("6.12")
+    scheme = "    - action: pageout\n      access_pattern: {nr_accesses: {max: 0%}, age: {min: 2s}}\n"
+    lacking = scheme + "      filters: [{filter_type: hugepage_size, matching: true, hugepage_size: [0, 4096]}]\n"
+    text = "acknowledge: [no_quota]\non_missing: skip\nenabled: false\nkdamonds:\n- contexts:\n  - schemes:\n"
+    site.put("a.yaml", text + lacking + scheme)
+    site.reload()
+    site.policies.ask("a", shadow=True)
+    for _ in range(20):
+        site.after(0.2)
+    assert site.stage("a") == "running", site.reason("a")
+    (told,) = site.policies.shadows("a")
+    assert told["scheme"] == 1 and told["sz_bytes"] > 1 << 20
+
+
+def test_a_shadow_that_cannot_be_counted_now(site: Site) -> None:
+    """A kernel that does not tell a shadow's statistics once is not in trouble, and the next look has them."""
+    site.put("a.yaml", "enabled: false\n" + HURTS)
+    site.reload()
+    site.policies.ask("a", shadow=True)
+    site.policies.apply()
+    site.kernel.fail(errno.EIO, path="state", value="update_schemes_stats")
+    site.after(1)
+    assert site.policies.kernel_trouble == "" and site.stage("a") == "running"
+    for _ in range(20):
+        site.after(0.2)
+    assert site.policies.shadows("a")[0]["sz_bytes"] > 1 << 30
+
+
 # Without a quota until everything was paged out once: the simulated machine would then do it all over again.
 @pytest.mark.parametrize(("quota", "looks"), [("", 19), ("      quotas: {sz_bytes: 50M, reset_interval_ms: 1s}\n", 65)])
 def test_a_shadow_foresees_what_the_policy_then_touches(site: Site, quota: str, looks: int) -> None:
