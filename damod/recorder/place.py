@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from damod.errors import Conflict, NotAllowed
 from damod.recorder.job import PART, Caller
+from damod.records.directory import Directory
 
 SIDES = ("kdamonds", "mem_footprint", "vmas", "proc_stats", "profile", "trace")
 STAMP = "%Y-%m-%d-%H-%M-%S"
@@ -76,11 +77,7 @@ class Place:
 
     def exists(self, name: str) -> bool:
         """Whether there is anything of that name, a dangling link included."""
-        try:
-            os.stat(name, dir_fd=self.directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
+        return Directory(self.directory).exists(name)
 
     def move(self, name: str, into: int, new: str) -> None:
         """Rename a file into a directory; nothing if there is none of that name."""

@@ -56,6 +56,7 @@ class Directory:
         return handle
 
     def exists(self, name: str) -> bool:
+        """Whether there is anything of that name, a dangling link included."""
         try:
             os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:

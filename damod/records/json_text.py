@@ -134,28 +134,22 @@ class Window:
             self._at = end
             return value
 
-    def items(self) -> Iterator[None]:
-        """Stops before each element of the list that begins here; the caller takes the element."""
-        self.take("[")
-        if self.peek() == "]":
-            self.take("]")
+    def items(self, opening: str = "[", closing: str = "]") -> Iterator[None]:
+        """Stops before each element of the list (or object) that begins here; the caller takes the element."""
+        self.take(opening)
+        if self.peek() == closing:
+            self.take(closing)
             return
         while True:
             yield None
-            if self.take(",]") == "]":
+            if self.take(f",{closing}") == closing:
                 return
 
     def members(self) -> Iterator[str]:
         """The keys of the object that begins here; the caller takes the value behind each."""
-        self.take("{")
-        if self.peek() == "}":
-            self.take("}")
-            return
-        while True:
+        for _ in self.items("{", "}"):
             key = self.value()
             if not isinstance(key, str):
                 raise self.bad("a key that is no text")
             self.take(":")
             yield key
-            if self.take(",}") == "}":
-                return
